@@ -1,0 +1,43 @@
+# Everything runs in .venv, which is made when a target needs it, and again when pyproject.toml or constraints.txt change.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help demo test slow lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    train a small network on handwritten digits and draw what became zero"
+	@echo "make test    run the tests, without the slow ones"
+	@echo "make slow    run the slow tests"
+	@echo "make lint    check style and types: ruff, mypy, pyright"
+	@echo "make clean   remove .venv, build output and caches (not runs/)"
+	@echo "Another interpreter than python3 (3.11 or newer): make PYTHON=python3.12 ..."
+
+demo: $(INSTALLED)
+	$(BIN)/optkit run digits
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+clean:
+	rm -rf .venv build dist .benchmarks .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path "./runs/*" -prune -exec rm -rf {} +
+
+# The stamp is there only between complete installations: without it .venv is made anew, with it only brought up to date.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null \
+	  || { echo "optkit needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@test -e $@ || $(PYTHON) -m venv --clear .venv
+	@rm -f $@
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	@touch $@

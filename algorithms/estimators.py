@@ -1,0 +1,70 @@
+"""Gradient estimators: the linear term of the subproblem and the weight of the regularizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from array_api_compat import array_namespace
+
+from optkit import validate
+from optkit.core import Array, Clock, GradientEstimator
+
+
+class DualSum(NamedTuple):
+    """sum: V_t = sum_k s_k g_k, of S;  weight: alpha_t = sum_k s_k."""
+
+    sum: Array
+    weight: float
+
+
+@dataclass(frozen=True)
+class DualAveraging(GradientEstimator[DualSum]):
+    """Linear term V_t = sum_k s_k g_k, weight alpha_t = sum_k s_k: the variance of V_t/alpha_t tends to zero.
+
+    Reference: Xiao, "Dual averaging methods for regularized stochastic learning", 2010; RAMDA paper, (2) and (3).
+    """
+
+    state_type = DualSum
+
+    def init(self, w: Array) -> DualSum:
+        return DualSum(array_namespace(w).zeros_like(w), 0.0)
+
+    def update(self, grad: Array, clock: Clock, state: DualSum) -> DualSum:
+        return DualSum(state.sum + clock.gain * grad, state.weight + clock.gain)
+
+    def linear(self, state: DualSum, clock: Clock) -> tuple[Array, float]:
+        return state.sum, state.weight
+
+
+class Mean(NamedTuple):
+    """mean: the exponential moving average of the gradients, begun at 0, of S."""
+
+    mean: Array
+
+
+@dataclass(frozen=True)
+class MovingAverage(GradientEstimator[Mean]):
+    """m_t = (1 - c) m_{t-1} + c g_t with m_0 = 0; linear term s_t m_t (or s_t m_t / (1 - (1 - c)^t)), weight s_t.
+
+    The subproblem is the paper's (6) times the step size s_t, so that a step size of 0 means: stay.
+
+    momentum: c, the weight of the new gradient, in (0, 1];  bias_correction: divide by 1 - (1 - c)^t.
+    """
+
+    momentum: float
+    bias_correction: bool = False
+    state_type = Mean
+
+    def __post_init__(self) -> None:
+        validate.fraction("momentum", self.momentum)
+
+    def init(self, w: Array) -> Mean:
+        return Mean(array_namespace(w).zeros_like(w))
+
+    def update(self, grad: Array, clock: Clock, state: Mean) -> Mean:
+        return Mean((1 - self.momentum) * state.mean + self.momentum * grad)
+
+    def linear(self, state: Mean, clock: Clock) -> tuple[Array, float]:
+        correction = 1 - (1 - self.momentum) ** clock.t if self.bias_correction else 1.0
+        return (clock.gain / correction) * state.mean, clock.gain

@@ -1,0 +1,185 @@
+"""The one loop body: every method of the project is a choice of parts for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Protocol
+
+from array_api_compat import array_namespace
+
+from optkit import validate
+from optkit.core import (
+    Array,
+    Averaging,
+    Clock,
+    GradientEstimator,
+    Preconditioner,
+    Regularizer,
+    Solution,
+    StoppingRule,
+    Subproblem,
+    SubproblemSolver,
+    Weighting,
+)
+from optkit.solvers import Automatic
+
+from .averaging import ConstantAveraging
+
+
+class MethodState(NamedTuple):
+    """What a method remembers of one array.
+
+    t: steps since the start or the last restart;  anchor: W_0 where the method is anchored there, else None;
+    solution: What_t where it can not be computed again (previous anchor and averaging < 1), else None;
+    estimator, preconditioner: the states of these parts.
+    """
+
+    t: int
+    anchor: Array | None
+    solution: Array | None
+    estimator: Any
+    preconditioner: Any
+
+
+class Step(NamedTuple):
+    """w: W_t;  state: the state after the step;  solution: the subproblem's Solution, whose point is What_t."""
+
+    w: Array
+    state: MethodState
+    solution: Solution
+
+
+class Kernel(Protocol):
+    """From gradients to candidates: both accumulators updated and the subproblems solved, over a list of arrays.
+
+    A kernel may fuse all of it, but returns the states that the parts would have returned, so that kernels can be
+    exchanged in the middle of a run.
+    """
+
+    def __call__(
+        self, method: ProximalMethod, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]
+    ) -> list[tuple[Solution, MethodState]]: ...
+
+
+def compose(
+    method: ProximalMethod, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]
+) -> list[tuple[Solution, MethodState]]:
+    """The kernel that calls the parts one after the other: the reference for all others."""
+    results = []
+    for w, grad, old in zip(ws, grads, states, strict=True):
+        clock = method.clock(old.t + 1)
+        estimator = method.estimator.update(grad, clock, old.estimator)
+        preconditioner = method.preconditioner.update(grad, clock, old.preconditioner)
+        state = MethodState(clock.t, old.anchor, None, estimator, preconditioner)
+        results.append((method.solve(w, state, start=w), state))
+    return results
+
+
+@dataclass(frozen=True)
+class ProximalMethod:
+    """W_t = (1 - c_t) W_{t-1} + c_t What_t, where What_t solves the subproblem that the parts build.
+
+    A method is a value: a schedule makes a new one with `replace`. All arrays passed to one call are regularized by
+    the same psi, each on its own.
+
+    psi, estimator, preconditioner, solver, weighting, averaging: the parts;  stopping: the rule handed to the solver, or
+    None for the solver's own;  anchor: "initial" (dual averaging) or "previous";  lr: the learning rate, >= 0;
+    weight_decay: >= 0, W_{t-1} is multiplied by 1 - lr * weight_decay before the step.
+
+    Raises TypeError or ValueError naming the field for a part of the wrong kind or a number out of range.
+
+    Reference: RAMDA paper (NeurIPS 2024), Algorithm 1 and equations (4) to (6).
+    """
+
+    psi: Regularizer
+    estimator: GradientEstimator[Any]
+    preconditioner: Preconditioner[Any]
+    weighting: Weighting
+    anchor: Literal["initial", "previous"]
+    lr: float
+    averaging: Averaging = field(default_factory=lambda: ConstantAveraging(1.0))
+    weight_decay: float = 0.0
+    solver: SubproblemSolver = field(default_factory=Automatic)
+    stopping: StoppingRule | None = None
+    kernel: Kernel = compose
+
+    def __post_init__(self) -> None:
+        validate.instance("psi", self.psi, Regularizer, "for example optkit.regularizers.GroupLasso(1e-4, axes=0)")
+        validate.instance("estimator", self.estimator, GradientEstimator, "for example DualAveraging()")
+        validate.instance("preconditioner", self.preconditioner, Preconditioner, "for example CubeRoot()")
+        validate.instance("weighting", self.weighting, Weighting, "for example SqrtWeighting()")
+        validate.instance("averaging", self.averaging, Averaging, "for example ConstantAveraging(0.01)")
+        validate.instance("solver", self.solver, SubproblemSolver, "for example optkit.solvers.SecularNewton()")
+        if self.stopping is not None:
+            validate.instance("stopping", self.stopping, StoppingRule, "for example SubgradientNorm(1e-6), or None")
+        validate.choice("anchor", self.anchor, ("initial", "previous"))
+        validate.nonnegative("lr", self.lr)
+        validate.nonnegative("weight_decay", self.weight_decay)
+
+    def clock(self, t: int) -> Clock:
+        """The clock of step t >= 1."""
+        return Clock(t, self.weighting.gain(self.lr, t))
+
+    def init(self, w: Array) -> MethodState:
+        """The state before the first step from w: S. Raises what `check` raises."""
+        self.check("w", w)
+        anchor = array_namespace(w).asarray(w, copy=True) if self.anchor == "initial" else None
+        return MethodState(0, anchor, None, self.estimator.init(w), self.preconditioner.init(w))
+
+    restart = init  # forget both accumulators and anchor at the present point
+
+    def check(self, name: str, w: Array) -> None:
+        """Raise TypeError or ValueError, naming the array, when the method can not work on arrays like w."""
+        validate.floating(name, w)
+        try:
+            self.psi.check(tuple(w.shape))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+    def subproblem(self, w: Array, state: MethodState) -> Subproblem:
+        """The subproblem of step state.t, whose gradient is in the state already.  w: the previous anchor."""
+        clock = self.clock(state.t)
+        linear, weight = self.estimator.linear(state.estimator, clock)
+        metric = self.preconditioner.metric(state.preconditioner, clock)
+        return Subproblem(linear, w if state.anchor is None else state.anchor, metric, weight)
+
+    def solve(self, w: Array, state: MethodState, start: Array) -> Solution:
+        """The solution of `subproblem`."""
+        return self.solver.solve(self.subproblem(w, state), self.psi, start, self.stopping)
+
+    def step(self, w: Array, grad: Array, state: MethodState) -> Step:
+        """One step from w: S with the gradient at w: S. Leaves its arguments as they are."""
+        return self.step_all([w], [grad], [state])[0]
+
+    def step_all(
+        self, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]
+    ) -> list[Step]:
+        """One step for each array of a list."""
+        if self.weight_decay:
+            ws = [(1 - self.lr * self.weight_decay) * w for w in ws]
+        results = self.kernel(self, ws, grads, states)
+        return [self._average(w, state, solution) for w, (solution, state) in zip(ws, results, strict=True)]
+
+    def _average(self, w: Array, state: MethodState, solution: Solution) -> Step:
+        c = self.averaging.weight(state.t)
+        if c == 1.0:
+            return Step(solution.point, state, solution)
+        if self.anchor == "previous":
+            state = state._replace(solution=solution.point)
+        return Step((1.0 - c) * w + c * solution.point, state, solution)
+
+    def structured(self, w: Array, state: MethodState) -> Array:
+        """What_t, which has the structure, for the iterate w = W_t: solved again from the state where that is possible.
+
+        Before the first step, and right after a restart, it is w.
+        """
+        if state.t == 0:
+            return w
+        if self.anchor == "previous":
+            return w if state.solution is None else state.solution
+        return self.solve(w, state, start=w).point
+
+    def scale(self, lr: float = 1.0, epsilon: float = 1.0) -> ProximalMethod:
+        """The same method with its learning rate and the metric's epsilon multiplied by these factors."""
+        return replace(self, lr=self.lr * lr, preconditioner=self.preconditioner.scale_epsilon(epsilon))

@@ -1,0 +1,125 @@
+"""Preconditioners: the diagonal metric of the subproblem. None depends on the learning rate but through the gain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from array_api_compat import array_namespace
+
+from optkit import validate
+from optkit.core import Array, Clock, Preconditioner
+
+
+class NoState(NamedTuple):
+    """The state of a metric that remembers nothing."""
+
+
+@dataclass(frozen=True)
+class Constant(Preconditioner[NoState]):
+    """metric = value, > 0: the Euclidean metric of proximal (stochastic) gradient methods."""
+
+    value: float = 1.0
+    state_type = NoState
+
+    def __post_init__(self) -> None:
+        validate.positive("value", self.value)
+
+    def init(self, w: Array) -> NoState:
+        return NoState()
+
+    def update(self, grad: Array, clock: Clock, state: NoState) -> NoState:
+        return state
+
+    def metric(self, state: NoState, clock: Clock) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class SqrtCount(Preconditioner[NoState]):
+    """metric = sqrt(t), t the steps since the last restart.
+
+    Reference: Huang and Lee, "Training structured neural networks through manifold identification and variance
+    reduction" (RMDA), 2022.
+    """
+
+    state_type = NoState
+
+    def init(self, w: Array) -> NoState:
+        return NoState()
+
+    def update(self, grad: Array, clock: Clock, state: NoState) -> NoState:
+        return state
+
+    def metric(self, state: NoState, clock: Clock) -> float:
+        return math.sqrt(clock.t)
+
+
+class SquareSum(NamedTuple):
+    """sum: U_t = sum_k s_k g_k * g_k, of S."""
+
+    sum: Array
+
+
+@dataclass(frozen=True)
+class CubeRoot(Preconditioner[SquareSum]):
+    """metric = U_t^(1/3) + epsilon with U_t = sum_k s_k g_k * g_k entrywise;  epsilon > 0.
+
+    Reference: RAMDA paper (NeurIPS 2024), (2) and (3); Defazio and Jelassi, "Adaptivity without compromise" (MADGRAD).
+    """
+
+    epsilon: float = 1e-6
+    state_type = SquareSum
+
+    def __post_init__(self) -> None:
+        validate.positive("epsilon", self.epsilon)
+
+    def init(self, w: Array) -> SquareSum:
+        return SquareSum(array_namespace(w).zeros_like(w))
+
+    def update(self, grad: Array, clock: Clock, state: SquareSum) -> SquareSum:
+        return SquareSum(state.sum + clock.gain * (grad * grad))
+
+    def metric(self, state: SquareSum, clock: Clock) -> Array:
+        return state.sum ** (1 / 3) + self.epsilon
+
+    def scale_epsilon(self, factor: float) -> CubeRoot:
+        return replace(self, epsilon=self.epsilon * factor)
+
+
+class SquareMean(NamedTuple):
+    """mean: the exponential moving average of g * g, begun at 0, of S."""
+
+    mean: Array
+
+
+@dataclass(frozen=True)
+class AdamRoot(Preconditioner[SquareMean]):
+    """metric = sqrt(v_t / (1 - beta^t)) + epsilon with v_t = beta v_{t-1} + (1 - beta) g_t * g_t.
+
+    beta: in [0, 1);  epsilon: > 0, outside the root.
+
+    Reference: Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
+    """
+
+    beta: float = 0.999
+    epsilon: float = 1e-8
+    state_type = SquareMean
+
+    def __post_init__(self) -> None:
+        validate.decay("beta", self.beta)
+        validate.positive("epsilon", self.epsilon)
+
+    def init(self, w: Array) -> SquareMean:
+        return SquareMean(array_namespace(w).zeros_like(w))
+
+    def update(self, grad: Array, clock: Clock, state: SquareMean) -> SquareMean:
+        return SquareMean(self.beta * state.mean + (1 - self.beta) * (grad * grad))
+
+    def metric(self, state: SquareMean, clock: Clock) -> Array:
+        xp = array_namespace(state.mean)
+        return xp.sqrt(state.mean) / math.sqrt(1 - self.beta**clock.t) + self.epsilon
+
+    def scale_epsilon(self, factor: float) -> AdamRoot:
+        return replace(self, epsilon=self.epsilon * factor)

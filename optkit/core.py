@@ -1,0 +1,249 @@
+"""The interfaces between the parts of a proximal method, and nothing else.
+
+All methods solve, at step t, one subproblem in a diagonal metric (RAMDA paper, eqs. (4) and (6)):
+
+    minimise over w:  Q(w) = <linear, w> + 1/2 ||w - anchor||^2_metric + weight * psi(w)
+
+Parts are frozen dataclasses: fields are hyper-parameters, methods are pure, state goes in and comes out as a value.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+
+from array_api_compat import array_namespace
+
+Array: TypeAlias = Any  # numpy.ndarray, torch.Tensor, cupy.ndarray, ... (array API standard)
+StateT = TypeVar("StateT", bound=NamedTuple)
+
+
+class Manifold(ABC):
+    """The active manifold M of psi at a point: the smooth set on which psi stays smooth around that point.
+
+    Equal manifolds mean equal structure (the same zero groups, the same rank, ...).
+
+    Reference: Lewis, "Active sets, nonsmoothness, and sensitivity", 2002; RAMDA paper, Definition 1.
+    """
+
+    @property
+    @abstractmethod
+    def dimension(self) -> int:
+        """The dimension of M, in entries of the array: 0 for the zero array, the array's size without structure."""
+
+    @property
+    @abstractmethod
+    def ambient(self) -> int:
+        """The number of entries of the array M lives in."""
+
+    @abstractmethod
+    def contains(self, w: Array, tol: float = 0.0) -> bool:
+        """Whether w lies in M up to tol.  w: S, tol >= 0 in the units of w."""
+
+    @abstractmethod
+    def __eq__(self, other: object) -> bool: ...
+
+    @abstractmethod
+    def __hash__(self) -> int: ...
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """One line for a reader, such as "37 of 64 groups zero"."""
+
+
+class Regularizer(ABC):
+    """A function psi : R^S -> (-inf, +inf], known through its proximal map.
+
+    S is the shape of one parameter array. A *block* is a piece of the array on which psi does not separate further:
+    one entry (l1 norm), one group (group lasso), the whole array (nuclear norm). "Constant on blocks" means: of a
+    shape that broadcasts to S and with one value on each block.
+
+    Reference: Parikh and Boyd, "Proximal algorithms", 2014.
+    """
+
+    convex: ClassVar[bool] = False
+    """psi is a convex function."""
+    separable: ClassVar[bool] = False
+    """Each block is one entry, so that `prox` accepts any scale > 0 of shape S."""
+
+    @abstractmethod
+    def value(self, w: Array) -> Array:
+        """psi(w), a 0-d array.  w: S."""
+
+    @abstractmethod
+    def prox(self, v: Array, scale: Array | float) -> Array:
+        """argmin_w psi(w) + ||w - v||^2 / (2 scale).  v: S; scale >= 0, constant on blocks; scale 0 returns v."""
+
+    @abstractmethod
+    def project_subdifferential(self, w: Array, u: Array) -> Array:
+        """The element of the (limiting) subdifferential of psi at w nearest to u.  w, u: S; returns S."""
+
+    @abstractmethod
+    def manifold(self, w: Array) -> Manifold:
+        """The active manifold of psi at w: S. Copies the pattern to the host."""
+
+    @abstractmethod
+    def block_max(self, a: Array) -> Array:
+        """The largest entry of a on each block: the smallest majorant that is constant on blocks.  a: S."""
+
+    def check(self, shape: tuple[int, ...]) -> None:  # noqa: B027  (most regularizers fit every shape)
+        """Raise ValueError when psi makes no sense on arrays of this shape, with the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subproblem:
+    """Q(w) = <linear, w> + 1/2 ||w - anchor||^2_metric + weight * psi(w), to be minimised over w.
+
+    linear, anchor: S;  metric: entries > 0, of shape S or broadcasting to it, or a float;  weight: a float >= 0.
+
+    Reference: RAMDA paper (NeurIPS 2024), equations (4) and (6).
+    """
+
+    linear: Array
+    anchor: Array
+    metric: Array | float
+    weight: float
+
+    def gradient(self, w: Array) -> Array:
+        """Gradient of the smooth part, linear + metric * (w - anchor).  w: S; returns S."""
+        return self.linear + self.metric * (w - self.anchor)
+
+    def objective(self, w: Array, psi: Regularizer) -> Array:
+        """Q(w) - <linear, anchor>, a 0-d array: the constant is left out so that it cannot cancel.  w: S."""
+        xp = array_namespace(w)
+        move = w - self.anchor
+        smooth = xp.sum(move * (self.linear + 0.5 * (self.metric * move)))
+        return smooth + self.weight * psi.value(w)
+
+    def subgradient(self, w: Array, psi: Regularizer) -> Array:
+        """The element of least norm of the subdifferential of Q at w, unscaled.  w: S; returns S."""
+        gradient = self.gradient(w)
+        if self.weight == 0:
+            return gradient
+        return gradient + self.weight * psi.project_subdifferential(w, -gradient / self.weight)
+
+    def residual(self, w: Array, psi: Regularizer) -> Array:
+        """min ||s|| over s in the subdifferential of Q at w, a 0-d array: the left side of the paper's (7).  w: S."""
+        xp = array_namespace(w)
+        s = self.subgradient(w, psi)
+        return xp.sqrt(xp.sum(s * s))
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What a solver found. Not converging is a result, never silent.
+
+    point: S;  iterations: how many inner iterations;  residual: the left side of (7), a number or 0-d array;
+    converged: a bool or 0-d array, false when the iteration limit came before the solver's or the rule's tolerance.
+    """
+
+    point: Array
+    iterations: int
+    residual: Array | float
+    converged: Array | bool
+
+
+Reached: TypeAlias = Callable[[Array, Array, int], bool]
+"""reached(point, previous, iteration): whether to stop an iteration that went from previous to point, both of S."""
+
+
+class StoppingRule(ABC):
+    """When a subproblem solver may stop."""
+
+    @property
+    @abstractmethod
+    def max_iterations(self) -> int:
+        """The solver stops here in any case; the Solution then says `converged=False` unless the rule was met."""
+
+    @abstractmethod
+    def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
+        """The test for one solve that begins at start: S."""
+
+
+class SubproblemSolver(ABC):
+    """Minimises a Subproblem: exactly, or until a stopping rule is met."""
+
+    @abstractmethod
+    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
+        """None, or the reason in words why this solver cannot treat psi in this problem, with the remedy."""
+
+    @abstractmethod
+    def solve(
+        self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
+    ) -> Solution:
+        """Minimise from start: S. Without a rule the solver goes to working precision, or to its own default rule.
+
+        Raises ValueError with the reason of `supports` for a pairing that does not work.
+        """
+
+    def require(self, psi: Regularizer, problem: Subproblem) -> None:
+        """Raise ValueError with the reason of `supports`, if there is one."""
+        if reason := self.supports(psi, problem):
+            raise ValueError(reason)
+
+
+class Clock(NamedTuple):
+    """Where a run stands: t, the steps since the start or the last restart (from 1), and the gain s_t of this step."""
+
+    t: int
+    gain: float
+
+
+class Weighting(ABC):
+    """The gain s_t > 0 with which the gradient of step t enters."""
+
+    @abstractmethod
+    def gain(self, lr: float, t: int) -> float:
+        """s_t from the learning rate lr >= 0 and the step t >= 1 since the last restart."""
+
+
+class GradientEstimator(ABC, Generic[StateT]):
+    """Turns the stochastic gradients so far into the linear term of the subproblem and the weight of psi."""
+
+    state_type: type[StateT]
+    """The NamedTuple of numbers and arrays that holds the state; front ends save its fields as plain data."""
+
+    @abstractmethod
+    def init(self, w: Array) -> StateT:
+        """The state before the first gradient.  w: S."""
+
+    @abstractmethod
+    def update(self, grad: Array, clock: Clock, state: StateT) -> StateT:
+        """The state after grad: S entered at this clock. Leaves its arguments as they are."""
+
+    @abstractmethod
+    def linear(self, state: StateT, clock: Clock) -> tuple[Array, float]:
+        """(linear term: S, weight of psi >= 0) of the subproblem after the update at this clock."""
+
+
+class Preconditioner(ABC, Generic[StateT]):
+    """Turns the stochastic gradients so far into the diagonal metric of the subproblem."""
+
+    state_type: type[StateT]
+    """The NamedTuple of numbers and arrays that holds the state; front ends save its fields as plain data."""
+
+    @abstractmethod
+    def init(self, w: Array) -> StateT:
+        """The state before the first gradient.  w: S."""
+
+    @abstractmethod
+    def update(self, grad: Array, clock: Clock, state: StateT) -> StateT:
+        """The state after grad: S entered at this clock. Leaves its arguments as they are."""
+
+    @abstractmethod
+    def metric(self, state: StateT, clock: Clock) -> Array | float:
+        """The metric after the update at this clock: entries > 0 of shape S, or one float for all entries."""
+
+    def scale_epsilon(self, factor: float) -> Preconditioner[StateT]:
+        """The same preconditioner with its epsilon, if it has one, times factor > 0 (the decay at a restart)."""
+        return self
+
+
+class Averaging(ABC):
+    """The weight c_t in (0, 1] of the new point in W_t = (1 - c_t) W_{t-1} + c_t What_t (RAMDA paper, (5))."""
+
+    @abstractmethod
+    def weight(self, t: int) -> float:
+        """c_t for the step t >= 1 since the last restart."""

@@ -1,0 +1,176 @@
+"""Parts as plain data and back: how YAML files and torch parameter groups name and check them.
+
+A part is written as a mapping with its class under `name` and its fields beside it:
+`{name: GroupLasso, strength: 1.0e-4, axes: [0]}`. What is read is checked against the types of the fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, Union
+
+from optkit.core import (
+    Averaging,
+    GradientEstimator,
+    Preconditioner,
+    Regularizer,
+    StoppingRule,
+    SubproblemSolver,
+    Weighting,
+)
+
+KINDS: dict[type, str] = {
+    Regularizer: "optkit.regularizers",
+    SubproblemSolver: "optkit.solvers",
+    StoppingRule: "optkit.solvers",
+    Averaging: "optkit.algorithms",
+    GradientEstimator: "optkit.algorithms",
+    Preconditioner: "optkit.algorithms",
+    Weighting: "optkit.algorithms",
+}
+"""The package whose public names hold the parts of each kind."""
+
+
+class DataError(ValueError):
+    """Plain data that does not describe a part; the message is one line: key, what was given, what is allowed."""
+
+
+def components(kind: type) -> dict[str, type]:
+    """The parts of a kind (a class of optkit.core) by name."""
+    module = importlib.import_module(KINDS[kind])
+    public = {name: getattr(module, name) for name in module.__all__}
+    return {
+        name: part
+        for name, part in public.items()
+        if isinstance(part, type) and issubclass(part, kind) and not inspect.isabstract(part)
+    }
+
+
+def to_data(value: Any) -> Any:
+    """The value as plain data: parts become mappings, tuples lists; numbers, strings, None stay. TypeError for others."""
+    if is_dataclass(value) and not isinstance(value, type):
+        data = {field.name: to_data(getattr(value, field.name)) for field in fields(value)}
+        return {"name": type(value).__name__, **data} if isinstance(value, tuple(KINDS)) else data
+    if isinstance(value, (tuple, list)):
+        return [to_data(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: to_data(item) for key, item in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{value!r} of type {type(value).__name__} can not be written as plain data")
+
+
+def from_data(hint: Any, data: Any, key: str) -> Any:
+    """The value of type `hint` that the data describes; raises DataError naming `key` and what lies below it."""
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return data
+    if origin in (Union, types.UnionType):
+        return _union(typing.get_args(hint), data, key)
+    if origin is Literal:
+        return _literal(typing.get_args(hint), data, key)
+    if origin is tuple:
+        return _tuple(typing.get_args(hint), data, key)
+    if origin is dict:
+        return {name: from_data(typing.get_args(hint)[1], item, f"{key}.{name}") for name, item in _mapping(data, key)}
+    if hint in _SCALARS:
+        return _scalar(hint, data, key)
+    if hasattr(hint, "from_data"):
+        return hint.from_data(data, key)
+    if origin in KINDS or hint in KINDS:
+        return _part(origin or hint, data, key)
+    return call(hint, data, key)
+
+
+def call(function: Callable[..., Any], data: Any, key: str) -> Any:
+    """function(**data) with each argument read by its type hint; errors of the call name the key."""
+    arguments = read_arguments(function, data, key)
+    try:
+        return function(**arguments)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{key}: {error}") from error
+
+
+def read_arguments(function: Callable[..., Any], data: Any, key: str) -> dict[str, Any]:
+    """The keyword arguments for a function or class that the data describes, each checked by its type hint."""
+    hints = typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
+    parameters = inspect.signature(function).parameters
+    given = dict(_mapping(data, key))
+    for name in given:
+        if name not in parameters:
+            raise DataError(f"{key}.{name}: unknown key; {allowed(name, parameters)}")
+    for name, parameter in parameters.items():
+        if parameter.default is inspect.Parameter.empty and name not in given:
+            raise DataError(f"{key}.{name}: missing; it is needed")
+    return {name: from_data(hints.get(name, Any), item, f"{key}.{name}") for name, item in given.items()}
+
+
+def allowed(name: object, names: Iterable[str]) -> str:
+    """What is allowed in the place of a name, the nearest first."""
+    names = list(names)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"allowed: {', '.join(names) or 'none'}"
+
+
+_SCALARS = {float: "a number", int: "an integer", bool: "true or false", str: "a string", type(None): "nothing"}
+
+
+def _scalar(hint: type, data: Any, key: str) -> Any:
+    fits = isinstance(data, hint) or (hint is float and isinstance(data, int))
+    if not fits or (isinstance(data, bool) and hint is not bool):
+        raise DataError(f"{key}: needs {_SCALARS[hint]}, got {data!r}")
+    return hint(data) if data is not None else None
+
+
+def _literal(choices: tuple[Any, ...], data: Any, key: str) -> Any:
+    if data not in choices:
+        raise DataError(f"{key}: got {data!r}; {allowed(data, [str(choice) for choice in choices])}")
+    return data
+
+
+def _union(hints: tuple[Any, ...], data: Any, key: str) -> Any:
+    errors = []
+    for hint in hints:
+        try:
+            return from_data(hint, data, key)
+        except DataError as error:
+            errors.append(error)
+    deepest = [error for error in errors if not str(error).startswith(f"{key}: needs")]
+    if deepest:
+        raise deepest[0]
+    needs = " or ".join(str(error).removeprefix(f"{key}: needs ").split(", got ")[0] for error in errors)
+    raise DataError(f"{key}: needs {needs}, got {data!r}")
+
+
+def _tuple(hints: tuple[Any, ...], data: Any, key: str) -> tuple[Any, ...]:
+    if not isinstance(data, (list, tuple)):
+        raise DataError(f"{key}: needs a list, got {data!r}")
+    if hints[-1] is Ellipsis:
+        hints = (hints[0],) * len(data)
+    if len(hints) != len(data):
+        raise DataError(f"{key}: needs a list of {len(hints)}, got {data!r}")
+    return tuple(from_data(hint, item, f"{key}[{i}]") for i, (hint, item) in enumerate(zip(hints, data, strict=True)))
+
+
+def _mapping(data: Any, key: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(data, Mapping):
+        raise DataError(f"{key}: needs a mapping, got {data!r}")
+    for name in data:
+        if not isinstance(name, str):
+            raise DataError(f"{key}: needs strings as keys, got {name!r}")
+    return data.items()
+
+
+def _part(kind: type, data: Any, key: str) -> Any:
+    rest = dict(_mapping(data, key))
+    name, known = rest.pop("name", None), components(kind)
+    if name not in known:
+        given = "missing" if name is None else f"there is no {kind.__name__} {name!r}"
+        raise DataError(f"{key}.name: {given}; {allowed(name, known)}")
+    return call(known[name], rest, key)

@@ -1,0 +1,359 @@
+"""Proximal methods as torch.optim optimizers."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from optkit import registry, validate
+from optkit.algorithms import (
+    ConstantAveraging,
+    MethodState,
+    ProximalMethod,
+    SquareRootRamp,
+    proxgen,
+    proxsgd,
+    ramda,
+    rmda,
+)
+from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
+from optkit.regularizers import Zero
+from optkit.solvers import Automatic
+
+from .state import pack, unpack
+
+Factory = Callable[..., ProximalMethod]
+Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
+
+
+class _Batch(NamedTuple):
+    """The parameters of one group that have a gradient, with the method in force for them."""
+
+    group: dict[str, Any]
+    method: ProximalMethod
+    params: list[Tensor]
+    states: list[MethodState]
+
+
+class MethodOptimizer(torch.optim.Optimizer):
+    """Any proximal method as an optimizer: MethodOptimizer(params, factory, lr=..., ...).
+
+    params: tensors, (name, tensor) pairs, or groups {"params": [...], "regularizer": GroupLasso(1e-4, axes=0), "lr": ...,
+    "solver": ..., "stopping": ...}, most easily those of `regularize(model, psi)`. A group without a regularizer is
+    unregularized. Groups keep plain data only: parts are stored as mappings, see optkit.registry.
+    factory: a function (psi, *, solver, stopping, hyper-parameters by keyword) that returns a ProximalMethod, such as
+    optkit.algorithms.ramda; its other parameters become keys of the groups.
+    nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts).
+
+    The structure is in What_t, which `structured(model, optimizer)` puts into the model; the parameters themselves
+    reach it at the end of a run whose averaging ramps up to 1 (`restart(ramp=True)`).
+
+    bf16 and fp16 parameters have float32 state. Raises TypeError or ValueError, naming the parameter or key, for an empty
+    list, tensors that are no floating-point numbers, shapes that the regularizer does not fit and values out of range.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        factory: Factory,
+        *,
+        regularizer: Regularizer | None = None,
+        solver: SubproblemSolver | None = None,
+        stopping: StoppingRule | None = None,
+        nonfinite: Literal["raise", "skip"] = "raise",
+        **hyperparameters: Any,
+    ) -> None:
+        validate.choice("nonfinite", nonfinite, ("raise", "skip"))
+        self.factory, self.nonfinite = factory, nonfinite
+        self.skipped = 0
+        self.uncertified = 0
+        self._methods: dict[str, ProximalMethod] = {}
+        parts = {"regularizer": regularizer, "solver": solver or Automatic(), "stopping": stopping}
+        names = [name for name in inspect.signature(factory).parameters if name not in ("psi", "solver", "stopping")]
+        self._keys = (*parts, *names)
+        for name in hyperparameters:
+            if name not in names:
+                raise TypeError(f"{name} is no hyper-parameter of {_name(factory)}; {registry.allowed(name, names)}")
+        known = inspect.signature(factory).parameters
+        values = {name: hyperparameters.get(name, known[name].default) for name in names}
+        for name, value in values.items():
+            if value is inspect.Parameter.empty:
+                raise TypeError(f"{_name(factory)} needs a value for {name}")
+        groups = list(params) if not isinstance(params, (Tensor, dict)) else params
+        if isinstance(groups, list) and not groups:
+            raise ValueError("params is empty; give the parameters of a model, for example model.parameters()")
+        state = {"method": _name(factory), "ramp": False, "pending_restart": None}
+        super().__init__(groups, {**{key: registry.to_data(value) for key, value in (parts | values).items()}, **state})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group as torch.optim does; it is checked first and its parts are stored as plain data."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"a parameter group must be a dict, got {type(param_group).__name__}")
+        group = {key: value if key == "params" else _plain(key, value) for key, value in param_group.items()}
+        for key in group:
+            near = difflib.get_close_matches(key, self._keys, n=1, cutoff=0.8)
+            if near and key not in self._keys:
+                raise ValueError(f"unknown key {key!r} in a parameter group; did you mean {near[0]!r}?")
+        params = group["params"]
+        group["params"] = [params] if isinstance(params, Tensor) else list(params)
+        method = self._method({**self.defaults, **group})
+        for i, item in enumerate(group["params"]):
+            name, parameter = item if isinstance(item, tuple) else (f"parameter {i} of the group", item)
+            if isinstance(parameter, Tensor):  # torch.optim refuses the rest in its own words
+                method.check(f"{name} (shape {tuple(parameter.shape)})", parameter)
+        super().add_param_group(group)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of every parameter that has a gradient; all of them or, if anything is wrong, none.
+
+        closure: evaluates the model again and returns the loss. Returns the closure's loss, or None.
+        Raises ValueError, naming the parameter, for a gradient that is not finite (unless nonfinite="skip") or sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with_gradient = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
+        if not self._finite(with_gradient):
+            self.skipped += 1
+            return loss
+        batches = [self._batch(group, params) for group, params in zip(self.param_groups, with_gradient, strict=True)]
+        results = [
+            batch.method.step_all(
+                [_work(p) for p in batch.params], [_work(_gradient(p)) for p in batch.params], batch.states
+            )
+            for batch in batches
+        ]
+        for batch, steps in zip(batches, results, strict=True):
+            self._commit_restart(batch.group)
+            for parameter, step in zip(batch.params, steps, strict=True):
+                parameter.copy_(step.w)
+                self.state[parameter] = pack(step.state)
+                self.uncertified += not bool(step.solution.converged)
+        return loss
+
+    def restart(self, epsilon_scale: float = 1.0, ramp: bool = False) -> None:
+        """Begin a new stage with the next step: t, alpha and both accumulators at 0, anchored at the present weights.
+
+        epsilon_scale: > 0, the factor on the metric's epsilon, if it has one;  ramp: from then on the averaging is
+        c_t = min(c sqrt(t), 1). Until the next step What_t is that of the stage that ends.
+
+        Reference: RAMDA paper (NeurIPS 2024), appendix A.1.
+        """
+        validate.positive("epsilon_scale", epsilon_scale)
+        if ramp and "averaging" not in self.defaults:
+            raise ValueError(f"{self.defaults['method']} has no averaging to ramp up; call restart() without ramp")
+        for group in self.param_groups:
+            earlier = group["pending_restart"] or {"epsilon_scale": 1.0, "ramp": False}
+            group["pending_restart"] = {
+                "epsilon_scale": earlier["epsilon_scale"] * epsilon_scale,
+                "ramp": earlier["ramp"] or ramp,
+            }
+
+    def method(self, group: dict[str, Any]) -> ProximalMethod:
+        """The method in force for the last step of a parameter group, built from the group's plain data."""
+        return self._method(group)
+
+    @torch.no_grad()
+    def structured_value(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """What_t for a parameter of the group, in float32 for bf16 and fp16 parameters; the parameter before a step."""
+        work = _work(parameter)
+        if not self.state.get(parameter):
+            return work
+        method = self._method(group)
+        return method.structured(work, unpack(self.state[parameter], method))
+
+    def structure(self) -> dict[str, Manifold]:
+        """The active manifold of What_t for each regularized parameter, by name (or "group.index" without names)."""
+        manifolds = {}
+        for i, group in enumerate(self.param_groups):
+            if group["regularizer"] is not None:
+                psi = self._method(group).psi
+                for j, parameter in enumerate(group["params"]):
+                    name = group["param_names"][j] if "param_names" in group else f"{i}.{j}"
+                    manifolds[name] = psi.manifold(self.structured_value(parameter, group))
+        return manifolds
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As in torch.optim, but state keeps its dtype (float32 for bf16 parameters), and another method is refused."""
+        for group in state_dict["param_groups"]:
+            if group.get("method") != self.defaults["method"]:
+                raise ValueError(
+                    f"the checkpoint is of the method {group.get('method')!r}, this optimizer is {self.defaults['method']!r}"
+                )
+        super().load_state_dict(state_dict)
+        ours = [parameter for group in self.param_groups for parameter in group["params"]]
+        theirs = [index for group in state_dict["param_groups"] for index in group["params"]]
+        for parameter, index in zip(ours, theirs, strict=True):
+            if index in state_dict["state"]:
+                self.state[parameter] = {
+                    key: value.to(parameter.device, copy=True) if isinstance(value, Tensor) else value
+                    for key, value in state_dict["state"][index].items()
+                }
+
+    def _method(self, group: dict[str, Any]) -> ProximalMethod:
+        """The method that a group's plain data describe; the latest ones are kept, for building takes a while."""
+        data = repr([(key, group[key]) for key in (*self._keys, "ramp")])
+        if data not in self._methods:
+            if len(self._methods) >= 2 * len(self.param_groups):
+                self._methods.clear()
+            self._methods[data] = self._build(group)
+        return self._methods[data]
+
+    def _build(self, group: dict[str, Any]) -> ProximalMethod:
+        def part(kind: Any, key: str) -> Any:
+            return registry.from_data(kind, group[key], key)
+
+        accepted = inspect.signature(self.factory).parameters
+        psi = part(Regularizer | None, "regularizer") or Zero()
+        if "psi" not in accepted and not isinstance(psi, Zero):
+            raise ValueError(f"{group['method']} takes no regularizer; leave it out or use ProxGen")
+        parts = {
+            "psi": psi,
+            "solver": part(SubproblemSolver, "solver"),
+            "stopping": part(StoppingRule | None, "stopping"),
+        }
+        values = {key: group[key] for key in self._keys if key in accepted and key not in parts}
+        method = self.factory(**values, **{key: value for key, value in parts.items() if key in accepted})
+        if group["ramp"] and isinstance(method.averaging, ConstantAveraging):
+            return replace(method, averaging=SquareRootRamp(method.averaging.value))
+        return method
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy.deepcopy: torch.optim keeps only the groups and the state."""
+        return {**super().__getstate__(), **{key: value for key, value in vars(self).items() if key in _OWN}}
+
+    def _batch(self, group: dict[str, Any], params: list[Tensor]) -> _Batch:
+        restart = group["pending_restart"]
+        method = self._method(_restarted(group) if restart else group)
+        states = [
+            method.init(_work(p)) if restart or not self.state.get(p) else unpack(self.state[p], method) for p in params
+        ]
+        return _Batch(group, method, params, states)
+
+    def _commit_restart(self, group: dict[str, Any]) -> None:
+        if group["pending_restart"]:
+            group.update(_restarted(group))
+            for parameter in group["params"]:
+                self.state.pop(parameter, None)
+
+    def _finite(self, params: list[list[Tensor]]) -> bool:
+        """Whether all gradients are finite; raises ValueError naming one that is not, unless nonfinite is "skip"."""
+        flags: dict[torch.device, list[Tensor]] = {}
+        for parameter in (p for group in params for p in group):
+            flags.setdefault(parameter.device, []).append(torch.isfinite(_gradient(parameter)).all())
+        if all(bool(torch.stack(some).all()) for some in flags.values()):
+            return True
+        if self.nonfinite == "skip":
+            return False
+        for i, group in enumerate(self.param_groups):
+            for j, p in enumerate(group["params"]):
+                if p.grad is not None and not bool(torch.isfinite(p.grad).all()):
+                    name = group["param_names"][j] if "param_names" in group else f"parameter {j} of group {i}"
+                    raise ValueError(
+                        f"the gradient of {name} (shape {tuple(p.shape)}) holds NaN or infinity; nothing was changed. "
+                        'Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
+                    )
+        return True
+
+
+_OWN = ("factory", "nonfinite", "skipped", "uncertified", "_keys", "_methods")
+
+
+def _restarted(group: dict[str, Any]) -> dict[str, Any]:
+    """The group as it is after its pending restart."""
+    pending = group["pending_restart"]
+    changed = {**group, "ramp": group["ramp"] or pending["ramp"], "pending_restart": None}
+    if "epsilon" in group:
+        changed["epsilon"] = group["epsilon"] * pending["epsilon_scale"]
+    return changed
+
+
+def _plain(key: str, value: Any) -> Any:
+    return registry.to_data(value) if key in ("regularizer", "solver", "stopping") else value
+
+
+def _name(factory: Factory) -> str:
+    return getattr(factory, "__name__", type(factory).__name__)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    gradient = parameter.grad
+    assert gradient is not None
+    if gradient.layout != torch.strided:
+        raise ValueError("sparse gradients are not supported: every entry enters the metric; use sparse=False in Embedding")
+    return gradient
+
+
+def _work(tensor: Tensor) -> Tensor:
+    """The tensor to compute with: float32 for bf16 and fp16."""
+    tensor = tensor.detach()
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+class RAMDA(MethodOptimizer):
+    """RAMDA, regularized adaptive momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  averaging: c in (0, 1], the weight of the new point;  epsilon: > 0, added to the cube root.
+
+    Reference: RAMDA paper (NeurIPS 2024), Algorithm 1.
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, averaging: float = 0.01, epsilon: float = 1e-6, **options: Any
+    ) -> None:
+        super().__init__(params, ramda, lr=lr, averaging=averaging, epsilon=epsilon, **options)
+
+
+class RMDA(MethodOptimizer):
+    """RMDA, regularized momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  averaging: c in (0, 1], the weight of the new point.
+
+    Reference: Huang and Lee, "Training structured neural networks through manifold identification and variance
+    reduction", 2022.
+    """
+
+    def __init__(self, params: Params, lr: float = 1e-1, averaging: float = 0.01, **options: Any) -> None:
+        super().__init__(params, rmda, lr=lr, averaging=averaging, **options)
+
+
+class ProxSGD(MethodOptimizer):
+    """Proximal SGD with momentum. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  momentum: the weight of the new gradient, in (0, 1].
+
+    Reference: the form that the RAMDA paper (NeurIPS 2024) compares with, after Yang et al., "ProxSGD", 2020.
+    """
+
+    def __init__(self, params: Params, lr: float = 0.1, momentum: float = 0.1, **options: Any) -> None:
+        super().__init__(params, proxsgd, lr=lr, momentum=momentum, **options)
+
+
+class ProxGen(MethodOptimizer):
+    """ProxGen with the metric of AdamW. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  betas: in [0, 1);  epsilon: > 0;  weight_decay: >= 0, decoupled.
+
+    Reference: Yun, Lozano and Yang, "Adaptive proximal gradient methods for structured neural networks", 2021.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            params, proxgen, lr=lr, betas=betas, epsilon=epsilon, weight_decay=weight_decay, **options
+        )

@@ -1,0 +1,81 @@
+"""Checks of user input, each an error with the name, what was given and what is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+from array_api_compat import array_namespace
+
+
+def real(name: str, value: Any, need: str = "a finite number") -> float:
+    """The value as a float. Raises TypeError when it is no real number, ValueError when it is NaN or infinite."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {need}, got {value!r} of type {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be {need}, got {value!r}")
+    return float(value)
+
+
+def nonnegative(name: str, value: Any) -> None:
+    """Refuse all but finite numbers >= 0."""
+    if real(name, value, "a finite number >= 0") < 0:
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuse all but finite numbers > 0."""
+    if real(name, value, "a finite number > 0") <= 0:
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def fraction(name: str, value: Any) -> None:
+    """Refuse all but numbers in (0, 1]."""
+    if not 0 < real(name, value, "a number in (0, 1]") <= 1:
+        raise ValueError(f"{name} must be a number in (0, 1], got {value!r}")
+
+
+def decay(name: str, value: Any) -> None:
+    """Refuse all but numbers in [0, 1)."""
+    if not 0 <= real(name, value, "a number in [0, 1)") < 1:
+        raise ValueError(f"{name} must be a number in [0, 1), got {value!r}")
+
+
+def count(name: str, value: Any, least: int = 1) -> None:
+    """Refuse all but integers >= least."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer >= {least}, got {value!r} of type {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+
+
+def choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Refuse all but the allowed values."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def instance(name: str, value: Any, kind: type, remedy: str) -> None:
+    """Refuse all but instances of a class."""
+    if not isinstance(value, kind):
+        given = f"the class {value.__name__}" if isinstance(value, type) else f"{value!r} of type {type(value).__name__}"
+        raise TypeError(f"{name} must be a {kind.__name__}, got {given}; {remedy}")
+
+
+def floating(name: str, array: Any) -> None:
+    """Refuse all but arrays of real floating-point numbers."""
+    try:
+        xp = array_namespace(array)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an array (numpy, torch, cupy, ...), got {type(array).__name__}; "
+            "convert it, for example with numpy.asarray(..., dtype=float)"
+        ) from None
+    if not xp.isdtype(array.dtype, "real floating"):
+        raise TypeError(
+            f"{name} must be an array of real floating-point numbers, got dtype {array.dtype}; "
+            "convert it to float32 or float64"
+        )

@@ -1,0 +1,60 @@
+"""The active manifold of sparsity: arrays that vanish outside a set of blocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array, to_device
+
+from optkit.core import Array, Manifold
+
+
+def _to_host(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
+    return np.array(a.numpy(force=True) if is_torch_array(a) else to_device(a, "cpu"))
+
+
+@dataclass(frozen=True, eq=False)
+class Support(Manifold):
+    """{w : w = 0 outside the blocks where pattern is true}, a linear space.
+
+    pattern: booleans on the host, one a block, of a shape that broadcasts to shape;  shape: that of w;
+    noun: what a block is called in the summary, such as "groups".
+    """
+
+    pattern: np.ndarray[Any, np.dtype[Any]]
+    shape: tuple[int, ...]
+    noun: str = field(default="entries")
+
+    @classmethod
+    def of(cls, blocks: Array, shape: tuple[int, ...], noun: str) -> Support:
+        """The support given by an array of booleans of any back end and device."""
+        return cls(_to_host(blocks), tuple(shape), noun)
+
+    @property
+    def ambient(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def dimension(self) -> int:
+        blocks = self.pattern.size
+        return int(np.count_nonzero(self.pattern)) * (self.ambient // blocks) if blocks else 0
+
+    def contains(self, w: Array, tol: float = 0.0) -> bool:
+        xp = array_namespace(w)
+        outside = np.abs(_to_host(w)) * np.broadcast_to(~self.pattern, self.shape)
+        return bool(xp.all(xp.isfinite(w))) and float(outside.max(initial=0.0)) <= tol
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Support):
+            return NotImplemented
+        return self.shape == other.shape and np.array_equal(self.pattern, other.pattern)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.pattern.shape, self.pattern.tobytes()))
+
+    def __str__(self) -> str:
+        zero = self.pattern.size - int(np.count_nonzero(self.pattern))
+        return f"{zero} of {self.pattern.size} {self.noun} zero"

@@ -1,0 +1,39 @@
+"""The subproblem solved by one proximal map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace, is_array_api_obj
+
+from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
+
+
+@dataclass(frozen=True)
+class ClosedForm(SubproblemSolver):
+    """w = prox_{(weight/metric) psi}(anchor - linear/metric), exact when the metric is constant on the blocks of psi."""
+
+    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
+        metric = problem.metric
+        if psi.separable or not is_array_api_obj(metric):
+            return None
+        if bool(array_namespace(metric).all(_on_blocks(psi, problem) == metric)):
+            return None
+        name = type(psi).__name__
+        return f"ClosedForm needs a metric constant on the blocks of {name}; use SecularNewton or ProximalGradient"
+
+    def solve(
+        self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
+    ) -> Solution:
+        self.require(psi, problem)
+        metric = problem.metric
+        if not psi.separable and is_array_api_obj(metric):
+            metric = _on_blocks(psi, problem)
+        point = psi.prox(problem.anchor - problem.linear / metric, problem.weight / metric)
+        return Solution(point, iterations=1, residual=0.0, converged=True)
+
+
+def _on_blocks(psi: Regularizer, problem: Subproblem) -> Array:
+    """The metric's largest entry on each block."""
+    xp = array_namespace(problem.anchor)
+    return psi.block_max(xp.broadcast_to(problem.metric, problem.anchor.shape))

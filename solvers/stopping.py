@@ -1,0 +1,85 @@
+"""Stopping rules: when a subproblem solver may stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace
+
+from optkit import validate
+from optkit.core import Array, Reached, Regularizer, StoppingRule, Subproblem
+
+
+@dataclass(frozen=True)
+class SubgradientNorm(StoppingRule):
+    """min ||s|| <= epsilon over s in the subdifferential of Q at the point, and Q(point) <= Q(start).
+
+    epsilon: >= 0, the bound on the unscaled Q; its squares must be summable over the steps for the theorems to apply.
+    The decrease is checked up to the rounding error of Q. max_iterations: >= 1.
+
+    Reference: RAMDA paper (NeurIPS 2024), condition (7).
+    """
+
+    epsilon: float
+    max_iterations: int = 100
+
+    def __post_init__(self) -> None:
+        validate.nonnegative("epsilon", self.epsilon)
+        validate.count("max_iterations", self.max_iterations)
+
+    def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
+        upper = problem.objective(start, psi)
+        rounding = 8 * array_namespace(start).finfo(start.dtype).eps * math.sqrt(max(math.prod(start.shape), 1))
+
+        def reached(point: Array, previous: Array, iteration: int) -> bool:
+            if not bool(problem.residual(point, psi) <= self.epsilon):
+                return False
+            return bool(problem.objective(point, psi) <= upper + rounding * abs(upper))
+
+        return reached
+
+
+@dataclass(frozen=True)
+class RelativeDecrease(StoppingRule):
+    """(Q(previous) - Q(point)) / (|Q(point)| + 1) < rtol: what the published code does. It certifies nothing.
+
+    rtol: >= 0;  1 <= min_iterations <= max_iterations.
+
+    Reference: RAMDA paper (NeurIPS 2024), section 6, "Subproblem".
+    """
+
+    rtol: float = 1e-8
+    min_iterations: int = 2
+    max_iterations: int = 100
+
+    def __post_init__(self) -> None:
+        validate.nonnegative("rtol", self.rtol)
+        validate.count("min_iterations", self.min_iterations)
+        validate.count("max_iterations", self.max_iterations, self.min_iterations)
+
+    def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
+        def reached(point: Array, previous: Array, iteration: int) -> bool:
+            if iteration < self.min_iterations:
+                return False
+            now = problem.objective(point, psi)
+            return bool(problem.objective(previous, psi) - now < self.rtol * (abs(now) + 1))
+
+        return reached
+
+
+@dataclass(frozen=True)
+class FixedIterations(StoppingRule):
+    """Exactly n iterations, n >= 1, without a look at the values: nothing waits for the device."""
+
+    iterations: int
+
+    def __post_init__(self) -> None:
+        validate.count("iterations", self.iterations)
+
+    @property
+    def max_iterations(self) -> int:
+        return self.iterations
+
+    def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
+        return lambda point, previous, iteration: iteration >= self.iterations

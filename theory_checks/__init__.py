@@ -1,0 +1,1 @@
+"""The theorems tested on runs: one result a file."""
