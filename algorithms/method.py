@@ -83,8 +83,8 @@ class ProximalMethod:
     A method is a value: a schedule makes a new one with `replace`. All arrays passed to one call are regularized by
     the same psi, each on its own.
 
-    psi, estimator, preconditioner, solver, weighting, averaging: the parts;  stopping: the rule handed to the solver, or
-    None for the solver's own;  anchor: "initial" (dual averaging) or "previous";  lr: the learning rate, >= 0;
+    psi, estimator, preconditioner, solver, weighting, averaging: the parts;  stopping: the rule handed to the solver,
+    or None for the solver's own;  anchor: "initial" (dual averaging) or "previous";  lr: the learning rate, >= 0;
     weight_decay: >= 0, W_{t-1} is multiplied by 1 - lr * weight_decay before the step.
 
     Raises TypeError or ValueError naming the field for a part of the wrong kind or a number out of range.
@@ -152,9 +152,7 @@ class ProximalMethod:
         """One step from w: S with the gradient at w: S. Leaves its arguments as they are."""
         return self.step_all([w], [grad], [state])[0]
 
-    def step_all(
-        self, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]
-    ) -> list[Step]:
+    def step_all(self, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]) -> list[Step]:
         """One step for each array of a list."""
         if self.weight_decay:
             ws = [(1 - self.lr * self.weight_decay) * w for w in ws]

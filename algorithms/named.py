@@ -1,7 +1,7 @@
 """Named methods: each a choice of parts, none with a step of its own.
 
-All take psi, the regularizer (default: none), `lr` >= 0, and by keyword `solver` and `stopping` (see ProximalMethod). They
-raise ValueError or TypeError, naming the argument, for values out of range.
+All take psi, the regularizer (default: none), `lr` >= 0, and by keyword `solver` and `stopping` (see ProximalMethod).
+They raise ValueError or TypeError, naming the argument, for values out of range.
 """
 
 from __future__ import annotations

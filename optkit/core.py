@@ -43,6 +43,13 @@ class Manifold(ABC):
         """Whether w lies in M up to tol.  w: S, tol >= 0 in the units of w."""
 
     @abstractmethod
+    def distance(self, other: Manifold) -> int:
+        """In how many entries of the array the two structures differ; 0 iff they are equal.
+
+        Raises TypeError or ValueError for a manifold of another kind or in another space.
+        """
+
+    @abstractmethod
     def __eq__(self, other: object) -> bool: ...
 
     @abstractmethod

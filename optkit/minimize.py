@@ -59,8 +59,8 @@ def minimize(
 ) -> Result:
     """Minimise F(w) = f(w) + psi(w) with `steps` steps of the method; psi is part of the method.
 
-    problem: see Problem;  steps: >= 0;  seed: for the generator handed to the gradients;  stages: the schedule, in steps;
-    callback: called after every step, the run ends where it returns True.
+    problem: see Problem;  steps: >= 0;  seed: for the generator handed to the gradients;  stages: the schedule, in
+    steps;  callback: called after every step, the run ends where it returns True.
 
     Raises ValueError or TypeError, before the first step, for a start that is no floating-point array, not finite, or
     that psi does not fit; ValueError naming the step for a gradient that is not finite or of another shape or dtype.

@@ -42,28 +42,47 @@ class DataError(ValueError):
 
 
 def components(kind: type) -> dict[str, type]:
-    """The parts of a kind (a class of optkit.core) by name."""
+    """The parts of a kind (a class of optkit.core) by name; parts defined elsewhere and imported are MODULE:CLASS."""
     module = importlib.import_module(KINDS[kind])
-    public = {name: getattr(module, name) for name in module.__all__}
+    public = {name: part for name, part in vars(module).items() if name in module.__all__ and isinstance(part, type)}
+    concrete = [part for part in _subclasses(kind) if not inspect.isabstract(part)]
     return {
-        name: part
-        for name, part in public.items()
-        if isinstance(part, type) and issubclass(part, kind) and not inspect.isabstract(part)
+        part.__name__ if part in public.values() else f"{part.__module__}:{part.__qualname__}": part
+        for part in concrete
     }
 
 
+def _subclasses(kind: type) -> list[type]:
+    return [each for part in kind.__subclasses__() for each in (part, *_subclasses(part))]
+
+
+def _name_of(part: Any) -> str:
+    kind = next(kind for kind in KINDS if isinstance(part, kind))
+    return next(name for name, known in components(kind).items() if known is type(part))
+
+
+def methods() -> dict[str, Callable[..., Any]]:
+    """The named methods of optkit.algorithms by name."""
+    module = importlib.import_module("optkit.algorithms")
+    functions = {name: getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name))}
+    return {name: f for name, f in functions.items() if f.__annotations__.get("return") == "ProximalMethod"}
+
+
 def to_data(value: Any) -> Any:
-    """The value as plain data: parts become mappings, tuples lists; numbers, strings, None stay. TypeError for others."""
+    """The value as plain data: parts become mappings, tuples lists; numbers, strings, None stay. Else TypeError."""
+    if hasattr(value, "to_data"):
+        return value.to_data()
     if is_dataclass(value) and not isinstance(value, type):
         data = {field.name: to_data(getattr(value, field.name)) for field in fields(value)}
-        return {"name": type(value).__name__, **data} if isinstance(value, tuple(KINDS)) else data
+        return {"name": _name_of(value), **data} if isinstance(value, tuple(KINDS)) else data
     if isinstance(value, (tuple, list)):
         return [to_data(item) for item in value]
     if isinstance(value, Mapping):
         return {key: to_data(item) for key, item in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"{value!r} of type {type(value).__name__} can not be written as plain data")
+    remedy = "; make it a frozen dataclass" if isinstance(value, tuple(KINDS)) else ""
+    raise TypeError(f"{value!r} of type {type(value).__name__} can not be written as plain data{remedy}")
 
 
 def from_data(hint: Any, data: Any, key: str) -> Any:
@@ -97,18 +116,25 @@ def call(function: Callable[..., Any], data: Any, key: str) -> Any:
         raise DataError(f"{key}: {error}") from error
 
 
-def read_arguments(function: Callable[..., Any], data: Any, key: str) -> dict[str, Any]:
-    """The keyword arguments for a function or class that the data describes, each checked by its type hint."""
-    hints = typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
-    parameters = inspect.signature(function).parameters
-    given = dict(_mapping(data, key))
-    for name in given:
+def read_arguments(function: Callable[..., Any], data: Any, key: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
+    """All keyword arguments of a function or class, but those given elsewhere: from the data, checked by their type
+    hints, or else the defaults."""
+    target: Any = function
+    hints = typing.get_type_hints(target.__init__ if isinstance(function, type) else target)
+    parameters = {name: p for name, p in inspect.signature(function).parameters.items() if name not in given}
+    data = dict(_mapping(data, key))
+    for name in data:
         if name not in parameters:
             raise DataError(f"{key}.{name}: unknown key; {allowed(name, parameters)}")
+    arguments = {}
     for name, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and name not in given:
+        if name in data:
+            arguments[name] = from_data(hints.get(name, Any), data[name], f"{key}.{name}")
+        elif parameter.default is inspect.Parameter.empty:
             raise DataError(f"{key}.{name}: missing; it is needed")
-    return {name: from_data(hints.get(name, Any), item, f"{key}.{name}") for name, item in given.items()}
+        else:
+            arguments[name] = parameter.default
+    return arguments
 
 
 def allowed(name: object, names: Iterable[str]) -> str:
@@ -170,7 +196,7 @@ def _mapping(data: Any, key: str) -> Iterable[tuple[str, Any]]:
 def _part(kind: type, data: Any, key: str) -> Any:
     rest = dict(_mapping(data, key))
     name, known = rest.pop("name", None), components(kind)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         given = "missing" if name is None else f"there is no {kind.__name__} {name!r}"
         raise DataError(f"{key}.name: {given}; {allowed(name, known)}")
     return call(known[name], rest, key)

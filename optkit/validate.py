@@ -61,7 +61,9 @@ def choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
 def instance(name: str, value: Any, kind: type, remedy: str) -> None:
     """Refuse all but instances of a class."""
     if not isinstance(value, kind):
-        given = f"the class {value.__name__}" if isinstance(value, type) else f"{value!r} of type {type(value).__name__}"
+        given = (
+            f"the class {value.__name__}" if isinstance(value, type) else f"{value!r} of type {type(value).__name__}"
+        )
         raise TypeError(f"{name} must be a {kind.__name__}, got {given}; {remedy}")
 
 

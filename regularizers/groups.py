@@ -30,8 +30,8 @@ class GroupNorm(Regularizer):
     """Regularizers whose blocks are groups: a group extends over `axes` and there is one for each other index.
 
     axes: distinct integers, negative ones count from the end; None where another part chooses them
-    (`optkit.torch.regularize` does, by layer type). A convolution weight (out, in, height, width) with axes (0, 2, 3) has
-    one group per input channel; a Linear weight (out, in) with axes 0 one per input column.
+    (`optkit.torch.regularize` does, by layer type). A convolution weight (out, in, height, width) with axes (0, 2, 3)
+    has one group per input channel; a Linear weight (out, in) with axes 0 one per input column.
 
     In a diagonal metric the subproblem of a group norm reduces to min 1/2 <d w, w> - <b, w> + threshold ||w|| on each
     group; `reduce` gives b and the threshold, which is all that the secular solvers need.
@@ -54,7 +54,9 @@ class GroupNorm(Regularizer):
             )
         axes = tuple(sorted(axis % ndim for axis in given))
         if len(set(axes)) < len(axes):
-            raise ValueError(f"{type(self).__name__}: axes {given} name an axis of shape {tuple(shape)} twice; name it once")
+            raise ValueError(
+                f"{type(self).__name__}: axes {given} name an axis of shape {tuple(shape)} twice; name it once"
+            )
         return axes
 
     def check(self, shape: tuple[int, ...]) -> None:

@@ -41,8 +41,9 @@ class L1(Regularizer):
     def project_subdifferential(self, w: Array, u: Array) -> Array:
         xp = array_namespace(w)
         level = xp.full_like(u, self.strength)
-        inside = xp.where(u > level, level, xp.where(u < -level, -level, u))  # w_i = 0: the interval [-strength, strength]
-        return xp.where(w > 0, level, xp.where(w < 0, -level, inside))  # w_i != 0: the point strength * sign(w_i)
+        # w_i = 0: the interval [-strength, strength];  w_i != 0: the point strength * sign(w_i)
+        inside = xp.where(u > level, level, xp.where(u < -level, -level, u))
+        return xp.where(w > 0, level, xp.where(w < 0, -level, inside))
 
     def manifold(self, w: Array) -> Support:
         return Support.of(w != 0, w.shape, "entries")

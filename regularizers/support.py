@@ -39,13 +39,25 @@ class Support(Manifold):
 
     @property
     def dimension(self) -> int:
-        blocks = self.pattern.size
-        return int(np.count_nonzero(self.pattern)) * (self.ambient // blocks) if blocks else 0
+        return int(np.count_nonzero(self.pattern)) * self._block_size
+
+    @property
+    def _block_size(self) -> int:
+        return self.ambient // max(self.pattern.size, 1)
 
     def contains(self, w: Array, tol: float = 0.0) -> bool:
         xp = array_namespace(w)
         outside = np.abs(_to_host(w)) * np.broadcast_to(~self.pattern, self.shape)
         return bool(xp.all(xp.isfinite(w))) and float(outside.max(initial=0.0)) <= tol
+
+    def distance(self, other: Manifold) -> int:
+        if not isinstance(other, Support):
+            raise TypeError(f"a Support is compared with a Support, got {type(other).__name__}")
+        if (other.shape, other.pattern.shape) != (self.shape, self.pattern.shape):
+            raise ValueError(
+                f"the two supports are of arrays or blocks of different shapes: {self.shape}, {other.shape}"
+            )
+        return int(np.count_nonzero(self.pattern != other.pattern)) * self._block_size
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Support):

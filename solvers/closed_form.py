@@ -11,7 +11,7 @@ from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, 
 
 @dataclass(frozen=True)
 class ClosedForm(SubproblemSolver):
-    """w = prox_{(weight/metric) psi}(anchor - linear/metric), exact when the metric is constant on the blocks of psi."""
+    """w = prox_{(weight/metric) psi}(anchor - linear/metric), exact for a metric constant on the blocks of psi."""
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
         metric = problem.metric

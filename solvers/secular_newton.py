@@ -62,7 +62,7 @@ class SecularNewton(SubproblemSolver):
 
 @dataclass(frozen=True, slots=True)
 class Iterate:
-    """theta > 0, one number a group; q = b / (d theta + lam), its norm on each group, and the step to the next theta."""
+    """theta > 0, one number a group; q = b / (d theta + lam), its norm on each group, the step to the next theta."""
 
     theta: Array
     q: Array
@@ -93,7 +93,7 @@ class SecularEquation:
         return cls(psi, b, d, lam, norm, psi.block_max(d), norm > lam)
 
     def begin(self) -> Iterate:
-        """The larger of two points left of the root: a step from 0, and max (|b_i| - lam) / d_i, what one entry says."""
+        """The larger of two points left of the root: a step from 0, and max (|b_i| - lam) / d_i, from one entry."""
         xp = array_namespace(self.b)
         first = self._step((self.b / _or_one(self.norm)) ** 2, self.d, self.top, self.norm, self.lam)
         entry = self.psi.block_max((xp.abs(self.b) - self.lam) / self.d)

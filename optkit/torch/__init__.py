@@ -1,7 +1,8 @@
 """The PyTorch front end: structured optimizers to use like any of torch.optim."""
 
 from .grouping import regularize
-from .optimizer import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD
+from .named import RAMDA, RMDA, ProxGen, ProxSGD
+from .optimizer import MethodOptimizer
 from .stages import StageScheduler
 from .structured import structured
 

@@ -26,21 +26,23 @@ def regularize(model: nn.Module, psi: Regularizer) -> list[dict[str, Any]]:
     Axes are chosen so when psi has `axes=None`; axes that are given are kept. Frozen parameters are left out.
 
     Returns a list of {"params": [(name, tensor), ...], "regularizer": psi or None}, one for each choice of axes.
-    Raises TypeError for what is no Module or Regularizer, ValueError for a model without a weight to regularize, for one
-    with grouped convolutions, whose input channels are not an axis of the weight, and for axes that do not exist.
+    Raises TypeError for what is no Module or Regularizer, ValueError for a model without a weight to regularize, for
+    one with grouped convolutions, whose input channels are not an axis of the weight, and for axes that do not exist.
 
     Reference: RAMDA paper (NeurIPS 2024), section 6.
     """
     validate.instance("model", model, nn.Module, "give the model first, then the regularizer")
     validate.instance("psi", psi, Regularizer, "for example optkit.regularizers.GroupLasso(1e-4)")
     axes = _axes_by_tensor(model, psi)
-    groups: dict[Axes | None, list[tuple[str, Tensor]]] = {}
+    groups: dict[Axes | None, list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups.setdefault(axes.get(parameter), []).append((name, parameter))
     free = groups.pop(None, [])
     if not groups:
-        raise ValueError("regularize found no convolution, Linear, recurrent or attention weight that requires a gradient")
+        raise ValueError(
+            "regularize found no convolution, Linear, recurrent or attention weight that requires a gradient"
+        )
     result: list[dict[str, Any]] = []
     for chosen, params in groups.items():
         assert chosen is not None
@@ -67,8 +69,8 @@ def _weights(name: str, module: nn.Module, psi: Regularizer) -> Iterator[tuple[T
     if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED)):
         if module.groups > 1 and _chooses_axes(psi):
             raise ValueError(
-                f"{name}: the input channels of a convolution with groups={module.groups} are not an axis of its weight; "
-                "give the regularizer axes of your own, or this weight a parameter group of its own"
+                f"{name}: the input channels of a convolution with groups={module.groups} are not an axis of its "
+                "weight; give the regularizer axes of your own, or this weight a parameter group of its own"
             )
         inputs = 0 if isinstance(module, _TRANSPOSED) else 1
         yield module.weight, tuple(axis for axis in range(module.weight.ndim) if axis != inputs)

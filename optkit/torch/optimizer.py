@@ -12,16 +12,7 @@ import torch
 from torch import Tensor
 
 from optkit import registry, validate
-from optkit.algorithms import (
-    ConstantAveraging,
-    MethodState,
-    ProximalMethod,
-    SquareRootRamp,
-    proxgen,
-    proxsgd,
-    ramda,
-    rmda,
-)
+from optkit.algorithms import ConstantAveraging, MethodState, ProximalMethod, SquareRootRamp
 from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
 from optkit.regularizers import Zero
 from optkit.solvers import Automatic
@@ -44,9 +35,9 @@ class _Batch(NamedTuple):
 class MethodOptimizer(torch.optim.Optimizer):
     """Any proximal method as an optimizer: MethodOptimizer(params, factory, lr=..., ...).
 
-    params: tensors, (name, tensor) pairs, or groups {"params": [...], "regularizer": GroupLasso(1e-4, axes=0), "lr": ...,
-    "solver": ..., "stopping": ...}, most easily those of `regularize(model, psi)`. A group without a regularizer is
-    unregularized. Groups keep plain data only: parts are stored as mappings, see optkit.registry.
+    params: tensors, (name, tensor) pairs, or groups {"params": [...], "regularizer": GroupLasso(1e-4, axes=0),
+    "lr": ..., "solver": ..., "stopping": ...}, most easily those of `regularize(model, psi)`. A group without a
+    regularizer is unregularized. Groups keep plain data only: parts are stored as mappings, see optkit.registry.
     factory: a function (psi, *, solver, stopping, hyper-parameters by keyword) that returns a ProximalMethod, such as
     optkit.algorithms.ramda; its other parameters become keys of the groups.
     nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts).
@@ -54,8 +45,9 @@ class MethodOptimizer(torch.optim.Optimizer):
     The structure is in What_t, which `structured(model, optimizer)` puts into the model; the parameters themselves
     reach it at the end of a run whose averaging ramps up to 1 (`restart(ramp=True)`).
 
-    bf16 and fp16 parameters have float32 state. Raises TypeError or ValueError, naming the parameter or key, for an empty
-    list, tensors that are no floating-point numbers, shapes that the regularizer does not fit and values out of range.
+    bf16 and fp16 parameters have float32 state. Raises TypeError or ValueError, naming the parameter or key, for an
+    empty list, tensors that are no floating-point numbers, shapes that the regularizer does not fit and values out of
+    range.
     """
 
     def __init__(
@@ -85,11 +77,13 @@ class MethodOptimizer(torch.optim.Optimizer):
         for name, value in values.items():
             if value is inspect.Parameter.empty:
                 raise TypeError(f"{_name(factory)} needs a value for {name}")
-        groups = list(params) if not isinstance(params, (Tensor, dict)) else params
-        if isinstance(groups, list) and not groups:
+        if isinstance(params, (Tensor, dict)):
+            raise TypeError(f"params must be a list of tensors or groups, got one {type(params).__name__}; give [it]")
+        listed: list[Any] = list(params)
+        if not listed:
             raise ValueError("params is empty; give the parameters of a model, for example model.parameters()")
         state = {"method": _name(factory), "ramp": False, "pending_restart": None}
-        super().__init__(groups, {**{key: registry.to_data(value) for key, value in (parts | values).items()}, **state})
+        super().__init__(listed, {**{key: registry.to_data(value) for key, value in (parts | values).items()}, **state})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group as torch.optim does; it is checked first and its parts are stored as plain data."""
@@ -110,7 +104,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         super().add_param_group(group)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every parameter that has a gradient; all of them or, if anything is wrong, none.
 
         closure: evaluates the model again and returns the loss. Returns the closure's loss, or None.
@@ -186,7 +180,8 @@ class MethodOptimizer(torch.optim.Optimizer):
         for group in state_dict["param_groups"]:
             if group.get("method") != self.defaults["method"]:
                 raise ValueError(
-                    f"the checkpoint is of the method {group.get('method')!r}, this optimizer is {self.defaults['method']!r}"
+                    f"the checkpoint is of the method {group.get('method')!r}, "
+                    f"this optimizer is {self.defaults['method']!r}; load it into an optimizer of that method"
                 )
         super().load_state_dict(state_dict)
         ours = [parameter for group in self.param_groups for parameter in group["params"]]
@@ -288,7 +283,9 @@ def _gradient(parameter: Tensor) -> Tensor:
     gradient = parameter.grad
     assert gradient is not None
     if gradient.layout != torch.strided:
-        raise ValueError("sparse gradients are not supported: every entry enters the metric; use sparse=False in Embedding")
+        raise ValueError(
+            "sparse gradients are not supported: every entry enters the metric; use sparse=False in Embedding"
+        )
     return gradient
 
 
@@ -296,64 +293,3 @@ def _work(tensor: Tensor) -> Tensor:
     """The tensor to compute with: float32 for bf16 and fp16."""
     tensor = tensor.detach()
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-
-
-class RAMDA(MethodOptimizer):
-    """RAMDA, regularized adaptive momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
-
-    lr: >= 0;  averaging: c in (0, 1], the weight of the new point;  epsilon: > 0, added to the cube root.
-
-    Reference: RAMDA paper (NeurIPS 2024), Algorithm 1.
-    """
-
-    def __init__(
-        self, params: Params, lr: float = 1e-2, averaging: float = 0.01, epsilon: float = 1e-6, **options: Any
-    ) -> None:
-        super().__init__(params, ramda, lr=lr, averaging=averaging, epsilon=epsilon, **options)
-
-
-class RMDA(MethodOptimizer):
-    """RMDA, regularized momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
-
-    lr: >= 0;  averaging: c in (0, 1], the weight of the new point.
-
-    Reference: Huang and Lee, "Training structured neural networks through manifold identification and variance
-    reduction", 2022.
-    """
-
-    def __init__(self, params: Params, lr: float = 1e-1, averaging: float = 0.01, **options: Any) -> None:
-        super().__init__(params, rmda, lr=lr, averaging=averaging, **options)
-
-
-class ProxSGD(MethodOptimizer):
-    """Proximal SGD with momentum. Arguments beyond those here: see MethodOptimizer.
-
-    lr: >= 0;  momentum: the weight of the new gradient, in (0, 1].
-
-    Reference: the form that the RAMDA paper (NeurIPS 2024) compares with, after Yang et al., "ProxSGD", 2020.
-    """
-
-    def __init__(self, params: Params, lr: float = 0.1, momentum: float = 0.1, **options: Any) -> None:
-        super().__init__(params, proxsgd, lr=lr, momentum=momentum, **options)
-
-
-class ProxGen(MethodOptimizer):
-    """ProxGen with the metric of AdamW. Arguments beyond those here: see MethodOptimizer.
-
-    lr: >= 0;  betas: in [0, 1);  epsilon: > 0;  weight_decay: >= 0, decoupled.
-
-    Reference: Yun, Lozano and Yang, "Adaptive proximal gradient methods for structured neural networks", 2021.
-    """
-
-    def __init__(
-        self,
-        params: Params,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            params, proxgen, lr=lr, betas=betas, epsilon=epsilon, weight_decay=weight_decay, **options
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from optkit.algorithms import MethodState, ProximalMethod
 
@@ -18,7 +18,7 @@ def pack(state: MethodState) -> dict[str, Any]:
 def unpack(data: dict[str, Any], method: ProximalMethod) -> MethodState:
     """The inverse of `pack`, for the method that wrote it."""
 
-    def part(name: str, kind: type[NamedTuple]) -> Any:
+    def part(name: str, kind: Any) -> Any:
         return kind(*(data[f"{name}.{field}"] for field in kind._fields))
 
     estimator = part("estimator", method.estimator.state_type)

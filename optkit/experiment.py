@@ -1,0 +1,197 @@
+"""Experiments: networks trained by several methods from one configuration, recorded line by line."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from optkit import registry, validate
+from optkit.algorithms import Stages
+from optkit.core import Manifold, Regularizer
+from optkit.problems.datasets import DATASETS, Split
+from optkit.problems.models import ConvNet
+from optkit.regularizers import GroupLasso
+from optkit.structure import weighted_sparsity
+from optkit.torch import MethodOptimizer, StageScheduler, regularize, structured
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """A named method of optkit.algorithms with its arguments, and the regularizer (None: dense)."""
+
+    method: str
+    regularizer: Regularizer | None
+    arguments: dict[str, Any]
+
+    @classmethod
+    def from_data(cls, data: Any, key: str) -> MethodChoice:
+        """From {method: NAME, regularizer: {...}, ARGUMENT: VALUE, ...}, checked by building the method once."""
+        data = registry.from_data(dict[str, Any], data, key)
+        name, known = data.pop("method", None), registry.methods()
+        if name not in known:
+            raise registry.DataError(f"{key}.method: got {name!r}; {registry.allowed(name, known)}")
+        psi = registry.from_data(Regularizer | None, data.pop("regularizer", None), f"{key}.regularizer")
+        arguments = registry.read_arguments(known[name], data, key, given=("psi",))
+        choice = cls(name, psi, arguments)
+        try:
+            choice.optimizer(nn.Linear(1, 1))
+        except (TypeError, ValueError) as error:
+            raise registry.DataError(f"{key}: {error}") from error
+        return choice
+
+    def to_data(self) -> dict[str, Any]:
+        """The inverse of `from_data`, with all arguments."""
+        regularizer = {"regularizer": registry.to_data(self.regularizer)} if self.regularizer else {}
+        return {"method": self.method, **regularizer, **registry.to_data(self.arguments)}
+
+    def optimizer(self, model: nn.Module) -> MethodOptimizer:
+        """The optimizer for a model, with the paper's grouping."""
+        params = regularize(model, self.regularizer) if self.regularizer else model.named_parameters()
+        return MethodOptimizer(params, registry.methods()[self.method], **self.arguments)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What `optkit run` does: every method trains the model with every seed.
+
+    name: the folder under runs/;  dataset: a name;  model: the network;  epochs, batch_size: >= 1;  seeds: one run
+    each;  methods: by the label used in tables;  stages: the schedule, in epochs.
+    """
+
+    name: str
+    dataset: str
+    epochs: int
+    batch_size: int
+    seeds: tuple[int, ...]
+    methods: dict[str, MethodChoice]
+    model: ConvNet = field(default_factory=ConvNet)
+    stages: Stages = field(default_factory=Stages)
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.methods):
+            if not name or Path(name).name != name:
+                raise ValueError(f"name and the labels of methods become names of files, got {name!r}; use letters")
+        validate.choice("dataset", self.dataset, DATASETS)
+        validate.count("epochs", self.epochs)
+        validate.count("batch_size", self.batch_size)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be a list of different integers, got {list(self.seeds)}")
+        if not self.methods:
+            raise ValueError("methods must name at least one method")
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """All pairs (method, seed)."""
+        return [(label, seed) for label in self.methods for seed in self.seeds]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, reading 1e-4 as the number it is in every other language."""
+
+
+_FLOAT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
+
+
+def load(path: Path) -> Experiment:
+    """The experiment in a YAML file. Raises DataError, one line that names the key, for anything wrong in it."""
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise registry.DataError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from error
+    return registry.call(Experiment, data, path.stem)
+
+
+def dump(experiment: Experiment) -> str:
+    """The complete configuration as YAML, which `load` reads back."""
+    return yaml.safe_dump(registry.to_data(experiment), sort_keys=False, default_flow_style=None)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line of metrics.jsonl: one epoch of one run.
+
+    loss: mean training loss;  accuracy, sparsity: of the weights one would ship (What_t), in [0, 1], on the test images
+    and as the paper's weighted group sparsity;  changed: the share of the weights whose group became zero or nonzero
+    since the epoch before (the first: since the initial weights);  seconds: of the epoch's training;
+    optimizer_seconds: of its steps.
+    """
+
+    method: str
+    seed: int
+    epoch: int
+    loss: float
+    accuracy: float
+    sparsity: float
+    changed: float
+    seconds: float
+    optimizer_seconds: float
+
+    def line(self) -> str:
+        """As JSON."""
+        return json.dumps(vars(self))
+
+
+def train(experiment: Experiment, label: str, seed: int, weights: Path | None = None) -> Iterator[Record]:
+    """Train with one method and seed, one Record an epoch; at the end What_T goes to the file `weights`, if given.
+
+    The same arguments give the same numbers on one machine; torch's global generator is seeded.
+    """
+    torch.manual_seed(seed)
+    data = DATASETS[experiment.dataset]()
+    model = experiment.model.build(data)
+    optimizer = experiment.methods[label].optimizer(model)
+    scheduler = StageScheduler(optimizer, experiment.stages)
+    before = group_structure(model)
+    for epoch in range(1, experiment.epochs + 1):
+        loss, seconds, optimizer_seconds = _train_epoch(model, optimizer, data, experiment.batch_size)
+        with structured(model, optimizer):
+            accuracy, now = _accuracy(model, data), group_structure(model)
+            if weights is not None and epoch == experiment.epochs:
+                torch.save(model.state_dict(), weights)
+        changed = sum(a.distance(b) for a, b in zip(before, now, strict=True)) / sum(a.ambient for a in now)
+        before = now
+        yield Record(label, seed, epoch, loss, accuracy, weighted_sparsity(now), changed, seconds, optimizer_seconds)
+        scheduler.step()
+
+
+def group_structure(model: nn.Module) -> list[Manifold]:
+    """Which groups are zero in each weight of a model, with the paper's grouping."""
+    return [
+        group["regularizer"].manifold(parameter.detach())
+        for group in regularize(model, GroupLasso(1.0))
+        if group["regularizer"] is not None
+        for _, parameter in group["params"]
+    ]
+
+
+def _train_epoch(
+    model: nn.Module, optimizer: MethodOptimizer, data: Split, batch_size: int
+) -> tuple[float, float, float]:
+    """Mean loss, seconds, and seconds spent in the optimizer."""
+    images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
+    total, in_optimizer, begin = torch.zeros(()), 0.0, time.perf_counter()
+    for batch in torch.randperm(len(labels)).split(batch_size):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images[batch]), labels[batch])
+        loss.backward()
+        before = time.perf_counter()
+        optimizer.step()
+        in_optimizer += time.perf_counter() - before
+        total += loss.detach() * len(batch)
+    return float(total) / len(labels), time.perf_counter() - begin, in_optimizer
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, data: Split) -> float:
+    predicted: Tensor = model(torch.from_numpy(data.test_images)).argmax(dim=1)
+    return float((predicted == torch.from_numpy(data.test_labels)).float().mean())

@@ -1,0 +1,68 @@
+"""The named methods as optimizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optkit.algorithms import proxgen, proxsgd, ramda, rmda
+
+from .optimizer import MethodOptimizer, Params
+
+
+class RAMDA(MethodOptimizer):
+    """RAMDA, regularized adaptive momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  averaging: c in (0, 1], the weight of the new point;  epsilon: > 0, added to the cube root.
+
+    Reference: RAMDA paper (NeurIPS 2024), Algorithm 1.
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, averaging: float = 0.01, epsilon: float = 1e-6, **options: Any
+    ) -> None:
+        super().__init__(params, ramda, lr=lr, averaging=averaging, epsilon=epsilon, **options)
+
+
+class RMDA(MethodOptimizer):
+    """RMDA, regularized momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  averaging: c in (0, 1], the weight of the new point.
+
+    Reference: Huang and Lee, "Training structured neural networks through manifold identification and variance
+    reduction", 2022.
+    """
+
+    def __init__(self, params: Params, lr: float = 1e-1, averaging: float = 0.01, **options: Any) -> None:
+        super().__init__(params, rmda, lr=lr, averaging=averaging, **options)
+
+
+class ProxSGD(MethodOptimizer):
+    """Proximal SGD with momentum. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  momentum: the weight of the new gradient, in (0, 1].
+
+    Reference: the form that the RAMDA paper (NeurIPS 2024) compares with, after Yang et al., "ProxSGD", 2020.
+    """
+
+    def __init__(self, params: Params, lr: float = 0.1, momentum: float = 0.1, **options: Any) -> None:
+        super().__init__(params, proxsgd, lr=lr, momentum=momentum, **options)
+
+
+class ProxGen(MethodOptimizer):
+    """ProxGen with the metric of AdamW. Arguments beyond those here: see MethodOptimizer.
+
+    lr: >= 0;  betas: in [0, 1);  epsilon: > 0;  weight_decay: >= 0, decoupled.
+
+    Reference: Yun, Lozano and Yang, "Adaptive proximal gradient methods for structured neural networks", 2021.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(params, proxgen, lr=lr, betas=betas, epsilon=epsilon, weight_decay=weight_decay, **options)
