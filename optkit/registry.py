@@ -11,7 +11,7 @@ import importlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union
 
@@ -43,22 +43,20 @@ class DataError(ValueError):
 
 def components(kind: type) -> dict[str, type]:
     """The parts of a kind (a class of optkit.core) by name; parts defined elsewhere and imported are MODULE:CLASS."""
-    module = importlib.import_module(KINDS[kind])
-    public = {name: part for name, part in vars(module).items() if name in module.__all__ and isinstance(part, type)}
-    concrete = [part for part in _subclasses(kind) if not inspect.isabstract(part)]
-    return {
-        part.__name__ if part in public.values() else f"{part.__module__}:{part.__qualname__}": part
-        for part in concrete
-    }
+    importlib.import_module(KINDS[kind])  # defines the parts that come with optkit
+    return {_name_of(kind, part): part for part in _subclasses(kind) if not inspect.isabstract(part)}
 
 
-def _subclasses(kind: type) -> list[type]:
-    return [each for part in kind.__subclasses__() for each in (part, *_subclasses(part))]
+def _subclasses(kind: type) -> Iterator[type]:
+    subclasses: list[type] = kind.__subclasses__()
+    for part in subclasses:
+        yield part
+        yield from _subclasses(part)
 
 
-def _name_of(part: Any) -> str:
-    kind = next(kind for kind in KINDS if isinstance(part, kind))
-    return next(name for name, known in components(kind).items() if known is type(part))
+def _name_of(kind: type, part: type) -> str:
+    public = getattr(importlib.import_module(KINDS[kind]), part.__name__, None) is part
+    return part.__name__ if public else f"{part.__module__}:{part.__qualname__}"
 
 
 def methods() -> dict[str, Callable[..., Any]]:
@@ -74,7 +72,8 @@ def to_data(value: Any) -> Any:
         return value.to_data()
     if is_dataclass(value) and not isinstance(value, type):
         data = {field.name: to_data(getattr(value, field.name)) for field in fields(value)}
-        return {"name": _name_of(value), **data} if isinstance(value, tuple(KINDS)) else data
+        kinds = [kind for kind in KINDS if isinstance(value, kind)]
+        return {"name": _name_of(kinds[0], type(value)), **data} if kinds else data
     if isinstance(value, (tuple, list)):
         return [to_data(item) for item in value]
     if isinstance(value, Mapping):

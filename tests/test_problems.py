@@ -17,7 +17,7 @@ FEATURES, LABELS = RNG.standard_normal((30, 4)), np.sign(RNG.standard_normal(30)
 @pytest.mark.parametrize("kind", [LeastSquares, LogisticRegression])
 def test_gradient_is_that_of_the_value(kind: type) -> None:
     problem, w = kind(FEATURES, LABELS), RNG.standard_normal(4)
-    expected = approx_fprime(w, problem.value, 1e-7)
+    expected = np.asarray(approx_fprime(w, problem.value, 1e-7))
     np.testing.assert_allclose(problem.gradient(w, RNG), expected, atol=1e-5)
 
 

@@ -96,7 +96,7 @@ class MethodOptimizer(torch.optim.Optimizer):
                 raise ValueError(f"unknown key {key!r} in a parameter group; did you mean {near[0]!r}?")
         params = group["params"]
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
-        method = self._method({**self.defaults, **group})
+        method = self.method({**self.defaults, **group})
         for i, item in enumerate(group["params"]):
             name, parameter = item if isinstance(item, tuple) else (f"parameter {i} of the group", item)
             if isinstance(parameter, Tensor):  # torch.optim refuses the rest in its own words
@@ -151,17 +151,13 @@ class MethodOptimizer(torch.optim.Optimizer):
                 "ramp": earlier["ramp"] or ramp,
             }
 
-    def method(self, group: dict[str, Any]) -> ProximalMethod:
-        """The method in force for the last step of a parameter group, built from the group's plain data."""
-        return self._method(group)
-
     @torch.no_grad()
     def structured_value(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """What_t for a parameter of the group, in float32 for bf16 and fp16 parameters; the parameter before a step."""
         work = _work(parameter)
         if not self.state.get(parameter):
             return work
-        method = self._method(group)
+        method = self.method(group)
         return method.structured(work, unpack(self.state[parameter], method))
 
     def structure(self) -> dict[str, Manifold]:
@@ -169,7 +165,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         manifolds = {}
         for i, group in enumerate(self.param_groups):
             if group["regularizer"] is not None:
-                psi = self._method(group).psi
+                psi = self.method(group).psi
                 for j, parameter in enumerate(group["params"]):
                     name = group["param_names"][j] if "param_names" in group else f"{i}.{j}"
                     manifolds[name] = psi.manifold(self.structured_value(parameter, group))
@@ -193,8 +189,8 @@ class MethodOptimizer(torch.optim.Optimizer):
                     for key, value in state_dict["state"][index].items()
                 }
 
-    def _method(self, group: dict[str, Any]) -> ProximalMethod:
-        """The method that a group's plain data describe; the latest ones are kept, for building takes a while."""
+    def method(self, group: dict[str, Any]) -> ProximalMethod:
+        """The method that a group's plain data describe. The latest ones are kept, for building takes a while."""
         data = repr([(key, group[key]) for key in (*self._keys, "ramp")])
         if data not in self._methods:
             if len(self._methods) >= 2 * len(self.param_groups):
@@ -227,7 +223,7 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def _batch(self, group: dict[str, Any], params: list[Tensor]) -> _Batch:
         restart = group["pending_restart"]
-        method = self._method(_restarted(group) if restart else group)
+        method = self.method(_restarted(group) if restart else group)
         states = [
             method.init(_work(p)) if restart or not self.state.get(p) else unpack(self.state[p], method) for p in params
         ]

@@ -15,7 +15,8 @@ from .optimizer import MethodOptimizer
 def structured(model: nn.Module, optimizer: MethodOptimizer) -> Iterator[nn.Module]:
     """Inside the block the model holds What_t, exact zeros and all: evaluate, save or export it there.
 
-    Afterwards the training weights are back, also after an exception; changes to the weights made inside are lost.
+    Running statistics of BatchNorm layers stay those of the training weights, which come to What_t as the averaging
+    ramps up to 1. Afterwards the training weights are back, also after an exception; changes to the weights made inside are lost.
     Raises ValueError when the optimizer has no parameter of the model, TypeError for another kind of optimizer.
     """
     if not isinstance(optimizer, MethodOptimizer):

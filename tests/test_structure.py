@@ -1,0 +1,54 @@
+"""Measures of structure: the paper's weighted group sparsity, and manifolds of supports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from optkit.regularizers import L1, GroupLasso, Support, Zero
+from optkit.structure import weighted_sparsity
+
+
+def test_each_group_counts_by_its_size() -> None:
+    psi = GroupLasso(1.0, axes=0)
+    wide, tall = np.ones((1, 4)), np.ones((10, 2))
+    wide[:, :3], tall[:, 0] = 0, 0  # 3 entries in 3 groups, 10 entries in 1 group
+    assert weighted_sparsity([psi.manifold(wide), psi.manifold(tall)]) == pytest.approx(13 / 24)
+
+
+@pytest.mark.parametrize(("w", "sparsity"), [(np.zeros((3, 2)), 1.0), (np.ones((3, 2)), 0.0)])
+def test_ends_of_the_range(w: np.ndarray, sparsity: float) -> None:
+    assert weighted_sparsity([GroupLasso(1.0, axes=0).manifold(w)]) == sparsity
+
+
+def test_nothing_to_measure_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one nonempty"):
+        weighted_sparsity([])
+
+
+def test_distance_counts_the_entries_of_groups_that_differ() -> None:
+    psi, a, b = GroupLasso(1.0, axes=0), np.ones((5, 3)), np.ones((5, 3))
+    a[:, 0], b[:, 2] = 0, 0
+    assert psi.manifold(a).distance(psi.manifold(b)) == 10
+    assert psi.manifold(a).distance(psi.manifold(2 * a)) == 0
+
+
+def test_distance_refuses_other_spaces() -> None:
+    with pytest.raises(ValueError, match=r"different shapes: \(2, 3\), \(3, 2\)"):
+        L1(1.0).manifold(np.ones((2, 3))).distance(L1(1.0).manifold(np.ones((3, 2))))
+    with pytest.raises(ValueError, match="blocks of different shapes"):
+        L1(1.0).manifold(np.ones((2, 2))).distance(GroupLasso(1.0, axes=0).manifold(np.ones((2, 2))))
+
+
+def test_contains_looks_at_the_zero_blocks_only() -> None:
+    manifold = GroupLasso(1.0, axes=1).manifold(np.array([[1.0, 0.0], [0.0, 0.0]]))
+    assert (manifold.dimension, manifold.ambient, str(manifold)) == (2, 4, "1 of 2 groups zero")
+    assert manifold.contains(np.array([[0.0, 5.0], [0.0, 0.0]]))
+    assert not manifold.contains(np.array([[1.0, 1.0], [0.0, 1e-9]]))
+    assert manifold.contains(np.array([[1.0, 1.0], [0.0, 1e-9]]), tol=1e-8)
+    assert not manifold.contains(np.array([[np.nan, 1.0], [0.0, 0.0]]))
+
+
+def test_zero_has_the_whole_space() -> None:
+    manifold = Zero().manifold(np.zeros((2, 3)))
+    assert isinstance(manifold, Support) and manifold.dimension == 6
