@@ -75,6 +75,7 @@ class Experiment:
     methods: dict[str, MethodChoice]
     model: ConvNet = field(default_factory=ConvNet)
     stages: Stages = field(default_factory=Stages)
+    shift: int = 0
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.methods):
@@ -83,6 +84,7 @@ class Experiment:
         validate.choice("dataset", self.dataset, DATASETS)
         validate.count("epochs", self.epochs)
         validate.count("batch_size", self.batch_size)
+        validate.count("shift", self.shift, least=0)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be a list of different integers, got {list(self.seeds)}")
         if not self.methods:
@@ -153,7 +155,7 @@ def train(experiment: Experiment, label: str, seed: int, weights: Path | None = 
     scheduler = StageScheduler(optimizer, experiment.stages)
     before = group_structure(model)
     for epoch in range(1, experiment.epochs + 1):
-        loss, seconds, optimizer_seconds = _train_epoch(model, optimizer, data, experiment.batch_size)
+        loss, seconds, optimizer_seconds = _train_epoch(model, optimizer, data, experiment)
         with structured(model, optimizer):
             accuracy, now = _accuracy(model, data), group_structure(model)
             if weights is not None and epoch == experiment.epochs:
@@ -175,20 +177,28 @@ def group_structure(model: nn.Module) -> list[Manifold]:
 
 
 def _train_epoch(
-    model: nn.Module, optimizer: MethodOptimizer, data: Split, batch_size: int
+    model: nn.Module, optimizer: MethodOptimizer, data: Split, experiment: Experiment
 ) -> tuple[float, float, float]:
     """Mean loss, seconds, and seconds spent in the optimizer."""
     images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
     total, in_optimizer, begin = torch.zeros(()), 0.0, time.perf_counter()
-    for batch in torch.randperm(len(labels)).split(batch_size):
+    for batch in torch.randperm(len(labels)).split(experiment.batch_size):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(images[batch]), labels[batch])
+        loss = nn.functional.cross_entropy(model(_shifted(images[batch], experiment.shift)), labels[batch])
         loss.backward()
         before = time.perf_counter()
         optimizer.step()
         in_optimizer += time.perf_counter() - before
         total += loss.detach() * len(batch)
     return float(total) / len(labels), time.perf_counter() - begin, in_optimizer
+
+
+def _shifted(images: Tensor, pixels: int) -> Tensor:
+    """Each image moved by up to so many pixels along both axes, zeros coming in.  images: (n, channels, h, w)."""
+    height, width = images.shape[-2:]
+    windows = nn.functional.pad(images, [pixels] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    down, right = torch.randint(2 * pixels + 1, (2, len(images)))
+    return windows[torch.arange(len(images)), :, down, right]
 
 
 @torch.no_grad()

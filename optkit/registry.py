@@ -78,8 +78,11 @@ def to_data(value: Any) -> Any:
         return [to_data(item) for item in value]
     if isinstance(value, Mapping):
         return {key: to_data(item) for key, item in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
+    if value is None:
+        return None
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)  # numpy's float64 is a float, but not plain
     remedy = "; make it a frozen dataclass" if isinstance(value, tuple(KINDS)) else ""
     raise TypeError(f"{value!r} of type {type(value).__name__} can not be written as plain data{remedy}")
 

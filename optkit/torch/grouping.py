@@ -67,7 +67,7 @@ def _axes_by_tensor(model: nn.Module, psi: Regularizer) -> dict[Tensor, Axes]:
 def _weights(name: str, module: nn.Module, psi: Regularizer) -> Iterator[tuple[Tensor, Axes]]:
     """The weights of one module that are regularized, with all axes but that of the inputs."""
     if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED)):
-        if module.groups > 1 and _chooses_axes(psi):
+        if module.groups > 1 and module.weight.requires_grad and _chooses_axes(psi):
             raise ValueError(
                 f"{name}: the input channels of a convolution with groups={module.groups} are not an axis of its "
                 "weight; give the regularizer axes of your own, or this weight a parameter group of its own"

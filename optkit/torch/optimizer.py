@@ -89,12 +89,18 @@ class MethodOptimizer(torch.optim.Optimizer):
         """Add a group as torch.optim does; it is checked first and its parts are stored as plain data."""
         if not isinstance(param_group, dict):
             raise TypeError(f"a parameter group must be a dict, got {type(param_group).__name__}")
-        group = {key: value if key == "params" else _plain(key, value) for key, value in param_group.items()}
+        if "params" not in param_group:
+            raise ValueError(
+                f"a parameter group needs the key 'params', got {', '.join(map(repr, param_group)) or 'none'}"
+            )
+        group = {key: registry.to_data(value) if key in self._keys else value for key, value in param_group.items()}
         for key in group:
             near = difflib.get_close_matches(key, self._keys, n=1, cutoff=0.8)
             if near and key not in self._keys:
                 raise ValueError(f"unknown key {key!r} in a parameter group; did you mean {near[0]!r}?")
         params = group["params"]
+        if isinstance(params, (set, frozenset)):
+            raise TypeError("the parameters of a group must be ordered, got a set; give a list")
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
         method = self.method({**self.defaults, **group})
         for i, item in enumerate(group["params"]):
@@ -211,6 +217,8 @@ class MethodOptimizer(torch.optim.Optimizer):
             "solver": part(SubproblemSolver, "solver"),
             "stopping": part(StoppingRule | None, "stopping"),
         }
+        if isinstance(psi, Zero):
+            parts["solver"] = Automatic()  # a solver for all groups need not support those without a regularizer
         values = {key: group[key] for key in self._keys if key in accepted and key not in parts}
         method = self.factory(**values, **{key: value for key, value in parts.items() if key in accepted})
         if group["ramp"] and isinstance(method.averaging, ConstantAveraging):
@@ -237,22 +245,31 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def _finite(self, params: list[list[Tensor]]) -> bool:
         """Whether all gradients are finite; raises ValueError naming one that is not, unless nonfinite is "skip"."""
+        listed = [parameter for group in params for parameter in group]
         flags: dict[torch.device, list[Tensor]] = {}
-        for parameter in (p for group in params for p in group):
+        for parameter in listed:
+            if _gradient(parameter).layout != torch.strided:
+                raise ValueError(
+                    f"the gradient of {self._called(parameter)} is sparse; sparse gradients are not supported: every "
+                    "entry enters the metric; use sparse=False in Embedding"
+                )
             flags.setdefault(parameter.device, []).append(torch.isfinite(_gradient(parameter)).all())
         if all(bool(torch.stack(some).all()) for some in flags.values()):
             return True
         if self.nonfinite == "skip":
             return False
-        for i, group in enumerate(self.param_groups):
-            for j, p in enumerate(group["params"]):
-                if p.grad is not None and not bool(torch.isfinite(p.grad).all()):
-                    name = group["param_names"][j] if "param_names" in group else f"parameter {j} of group {i}"
-                    raise ValueError(
-                        f"the gradient of {name} (shape {tuple(p.shape)}) holds NaN or infinity; nothing was changed. "
-                        'Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
-                    )
-        return True
+        bad = next(parameter for parameter in listed if not bool(torch.isfinite(_gradient(parameter)).all()))
+        raise ValueError(
+            f"the gradient of {self._called(bad)} (shape {tuple(bad.shape)}) holds NaN or infinity; nothing was "
+            'changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
+        )
+
+    def _called(self, parameter: Tensor) -> str:
+        """The name of a parameter, or its place."""
+        places = [(i, j) for i, g in enumerate(self.param_groups) for j, p in enumerate(g["params"]) if p is parameter]
+        i, j = places[0]
+        names = self.param_groups[i].get("param_names")
+        return names[j] if names else f"parameter {j} of group {i}"
 
 
 _OWN = ("factory", "nonfinite", "skipped", "uncertified", "_keys", "_methods")
@@ -267,10 +284,6 @@ def _restarted(group: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _plain(key: str, value: Any) -> Any:
-    return registry.to_data(value) if key in ("regularizer", "solver", "stopping") else value
-
-
 def _name(factory: Factory) -> str:
     return getattr(factory, "__name__", type(factory).__name__)
 
@@ -278,10 +291,6 @@ def _name(factory: Factory) -> str:
 def _gradient(parameter: Tensor) -> Tensor:
     gradient = parameter.grad
     assert gradient is not None
-    if gradient.layout != torch.strided:
-        raise ValueError(
-            "sparse gradients are not supported: every entry enters the metric; use sparse=False in Embedding"
-        )
     return gradient
 
 

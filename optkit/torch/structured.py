@@ -16,7 +16,7 @@ def structured(model: nn.Module, optimizer: MethodOptimizer) -> Iterator[nn.Modu
     """Inside the block the model holds What_t, exact zeros and all: evaluate, save or export it there.
 
     Running statistics of BatchNorm layers stay those of the training weights, which come to What_t as the averaging
-    ramps up to 1. Afterwards the training weights are back, also after an exception; changes to the weights made inside are lost.
+    ramps up to 1. Afterwards the training weights are back, also after an exception; changes made inside are lost.
     Raises ValueError when the optimizer has no parameter of the model, TypeError for another kind of optimizer.
     """
     if not isinstance(optimizer, MethodOptimizer):
