@@ -91,7 +91,7 @@ def _curves(experiment: Experiment, records: Sequence[Record], path: Path) -> No
     settled = [record.accuracy for record in records if record.epoch > experiment.epochs // 3]
     panels["accuracy"].set_ylim(max(0.0, 100 * min(settled, default=0.0) - 5), 101)
     panels["sparsity"].set_ylim(-3, 103)
-    panels["sparsity"].legend(title=f"{len(experiment.seeds)} seeds each")
+    panels["sparsity"].legend(title=f"{len(experiment.seeds)} seeds each", loc=(0.62, 0.08))
     panels["changed"].set_yscale("symlog", linthresh=0.1)
     panels["changed"].set_ylim(bottom=0)
     figure.savefig(path, dpi=120)
