@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from optkit.algorithms import ConstantAveraging, ProximalMethod, adamw, proxgen, proxsgd, ramda
+from optkit.algorithms import ConstantAveraging, ProximalMethod, SquareRootRamp, adamw, proxgen, proxsgd, ramda
 from optkit.core import Regularizer
 from optkit.regularizers import L1, GroupLasso, Zero
 from optkit.solvers import ClosedForm, FixedIterations, ProximalGradient, SecularNewton, SubgradientNorm
@@ -139,7 +139,7 @@ def test_the_groups_say_what_is_in_force() -> None:
     optimizer = RAMDA(groups(net, GroupLasso(1e-4, axes=(0,))), lr=0.1)
     first, second = optimizer.param_groups
     assert first["regularizer"] == {"name": "GroupLasso", "strength": 1e-4, "axes": [0], "scale_by_size": True}
-    assert (second["regularizer"], second["stopping"], second["solver"]) == (None, None, {"name": "Automatic"})
+    assert (second["regularizer"], second["stopping"], second["solver"]) == (None, None, None)
     assert optimizer.method(first) == ramda(GroupLasso(1e-4, axes=(0,)), 0.1)
     assert optimizer.method(second) == ramda(Zero(), 0.1)
 
@@ -563,13 +563,16 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
         "unknown key 'regulariser'.*did you mean 'regularizer'",
     ),
     ([{"params": [WEIGHT], "averageing": 0.1}], ValueError, "unknown key 'averageing'.*did you mean 'averaging'"),
-    ([{"params": [WEIGHT], "regularizer": 0.1}], ValueError, "regularizer: needs .*, got 0.1"),
+    ([{"params": [WEIGHT], "regularizer": 0.1}], TypeError, "regularizer must be a Regularizer, got 0.1 of type float"),
     (
         [{"params": [WEIGHT], "regularizer": {"name": "L3"}}],
         ValueError,
         "regularizer.name: there is no Regularizer",
     ),
-    ([{"params": [WEIGHT], "solver": "newton"}], ValueError, "solver: needs .*, got 'newton'"),
+    ([{"params": [WEIGHT], "solver": "newton"}], TypeError, "solver must be a SubproblemSolver, got 'newton'"),
+    ([{"params": [WEIGHT], "eps": 1e-3}], ValueError, "unknown key 'eps' .*allowed: regularizer, .*epsilon"),
+    ([{"params": [WEIGHT], "weight_decay": 0.1}], ValueError, "unknown key 'weight_decay'"),
+    ([{"params": [WEIGHT], "lr": torch.tensor(0.1)}], TypeError, "lr: .*give a number"),
     ([{"params": [WEIGHT], "lr": -0.1}], ValueError, "lr must be a finite number >= 0, got -0.1"),
     ([{"params": [WEIGHT], "averaging": 2}], ValueError, r"averaging must be a number in \(0, 1\], got 2"),
 ]
@@ -607,7 +610,7 @@ def test_an_lr_that_is_refused(make: Any, given: dict[str, Any], error: type[Exc
         (ProxGen, {"weight_decay": -0.1}, ValueError, "weight_decay must be a finite number >= 0, got -0.1"),
         (RAMDA, {"moment": 0.9}, TypeError, "moment is no hyper-parameter of ramda; .*allowed: lr, averaging, epsilon"),
         (ProxGen, {"beta": 0.9}, TypeError, "beta is no hyper-parameter of proxgen; did you mean 'betas'"),
-        (RAMDA, {"regularizer": GroupLasso}, TypeError, "can not be written as plain data"),
+        (RAMDA, {"regularizer": GroupLasso}, TypeError, "regularizer must be a Regularizer, got the class GroupLasso"),
     ],
 )
 def test_hyper_parameters_that_are_refused(make: Any, given: dict[str, Any], error: Any, words: str) -> None:
@@ -808,3 +811,10 @@ def test_betas_are_kept_as_a_list(betas: Any) -> None:
     for optimizer in (ProxGen([WEIGHT], betas=betas), ProxGen([{"params": [WEIGHT], "betas": betas}])):
         assert optimizer.param_groups[0]["betas"] == [0.5, 0.9]
         assert optimizer.method(optimizer.param_groups[0]) == proxgen(betas=(0.5, 0.9))
+
+
+def test_averaging_may_be_a_part() -> None:
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = RAMDA([parameter], averaging=SquareRootRamp(0.5))
+    assert optimizer.param_groups[0]["averaging"] == {"name": "SquareRootRamp", "value": 0.5}
+    assert optimizer.method(optimizer.param_groups[0]).averaging == SquareRootRamp(0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from optkit.algorithms import proxgen, proxsgd, ramda, rmda
+from optkit.core import Averaging
 
 from .optimizer import MethodOptimizer, Params
 
@@ -12,13 +13,19 @@ from .optimizer import MethodOptimizer, Params
 class RAMDA(MethodOptimizer):
     """RAMDA, regularized adaptive momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
 
-    lr: >= 0;  averaging: c in (0, 1], the weight of the new point;  epsilon: > 0, added to the cube root.
+    lr: >= 0;  averaging: c in (0, 1], the weight of the new point, or an Averaging;  epsilon: > 0, added to
+    the cube root.
 
     Reference: RAMDA paper (NeurIPS 2024), Algorithm 1.
     """
 
     def __init__(
-        self, params: Params, lr: float = 1e-2, averaging: float = 0.01, epsilon: float = 1e-6, **options: Any
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        averaging: float | Averaging = 0.01,
+        epsilon: float = 1e-6,
+        **options: Any,
     ) -> None:
         super().__init__(params, ramda, lr=lr, averaging=averaging, epsilon=epsilon, **options)
 
@@ -26,13 +33,13 @@ class RAMDA(MethodOptimizer):
 class RMDA(MethodOptimizer):
     """RMDA, regularized momentum dual averaging. Arguments beyond those here: see MethodOptimizer.
 
-    lr: >= 0;  averaging: c in (0, 1], the weight of the new point.
+    lr: >= 0;  averaging: c in (0, 1], the weight of the new point, or an Averaging.
 
     Reference: Huang and Lee, "Training structured neural networks through manifold identification and variance
     reduction", 2022.
     """
 
-    def __init__(self, params: Params, lr: float = 1e-1, averaging: float = 0.01, **options: Any) -> None:
+    def __init__(self, params: Params, lr: float = 1e-1, averaging: float | Averaging = 0.01, **options: Any) -> None:
         super().__init__(params, rmda, lr=lr, averaging=averaging, **options)
 
 

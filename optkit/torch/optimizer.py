@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from optkit import registry, validate
-from optkit.algorithms import ConstantAveraging, MethodState, ProximalMethod, SquareRootRamp
+from optkit import validate
+from optkit.algorithms import MethodState, ProximalMethod
 from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
-from optkit.regularizers import Zero
-from optkit.solvers import Automatic
 
+from .recipe import Factory, Recipe
 from .state import pack, unpack
 
-Factory = Callable[..., ProximalMethod]
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
 
@@ -62,28 +57,17 @@ class MethodOptimizer(torch.optim.Optimizer):
         **hyperparameters: Any,
     ) -> None:
         validate.choice("nonfinite", nonfinite, ("raise", "skip"))
-        self.factory, self.nonfinite = factory, nonfinite
+        self.recipe, self.nonfinite = Recipe(factory), nonfinite
         self.skipped = 0
         self.uncertified = 0
-        self._methods: dict[str, ProximalMethod] = {}
-        parts = {"regularizer": regularizer, "solver": solver or Automatic(), "stopping": stopping}
-        names = [name for name in inspect.signature(factory).parameters if name not in ("psi", "solver", "stopping")]
-        self._keys = (*parts, *names)
-        for name in hyperparameters:
-            if name not in names:
-                raise TypeError(f"{name} is no hyper-parameter of {_name(factory)}; {registry.allowed(name, names)}")
-        known = inspect.signature(factory).parameters
-        values = {name: hyperparameters.get(name, known[name].default) for name in names}
-        for name, value in values.items():
-            if value is inspect.Parameter.empty:
-                raise TypeError(f"{_name(factory)} needs a value for {name}")
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"params must be a list of tensors or groups, got one {type(params).__name__}; give [it]")
         listed: list[Any] = list(params)
         if not listed:
             raise ValueError("params is empty; give the parameters of a model, for example model.parameters()")
-        state = {"method": _name(factory), "ramp": False, "pending_restart": None}
-        super().__init__(listed, {**{key: registry.to_data(value) for key, value in (parts | values).items()}, **state})
+        parts = {"regularizer": regularizer, "solver": solver, "stopping": stopping}
+        state = {"method": self.recipe.name, "ramp": False, "pending_restart": None}
+        super().__init__(listed, {**self.recipe.defaults({**parts, **hyperparameters}), **state})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group as torch.optim does; it is checked first and its parts are stored as plain data."""
@@ -93,11 +77,7 @@ class MethodOptimizer(torch.optim.Optimizer):
             raise ValueError(
                 f"a parameter group needs the key 'params', got {', '.join(map(repr, param_group)) or 'none'}"
             )
-        group = {key: registry.to_data(value) if key in self._keys else value for key, value in param_group.items()}
-        for key in group:
-            near = difflib.get_close_matches(key, self._keys, n=1, cutoff=0.8)
-            if near and key not in self._keys:
-                raise ValueError(f"unknown key {key!r} in a parameter group; did you mean {near[0]!r}?")
+        group = self.recipe.plain(param_group)
         params = group["params"]
         if isinstance(params, (set, frozenset)):
             raise TypeError("the parameters of a group must be ordered, got a set; give a list")
@@ -196,34 +176,8 @@ class MethodOptimizer(torch.optim.Optimizer):
                 }
 
     def method(self, group: dict[str, Any]) -> ProximalMethod:
-        """The method that a group's plain data describe. The latest ones are kept, for building takes a while."""
-        data = repr([(key, group[key]) for key in (*self._keys, "ramp")])
-        if data not in self._methods:
-            if len(self._methods) >= 2 * len(self.param_groups):
-                self._methods.clear()
-            self._methods[data] = self._build(group)
-        return self._methods[data]
-
-    def _build(self, group: dict[str, Any]) -> ProximalMethod:
-        def part(kind: Any, key: str) -> Any:
-            return registry.from_data(kind, group[key], key)
-
-        accepted = inspect.signature(self.factory).parameters
-        psi = part(Regularizer | None, "regularizer") or Zero()
-        if "psi" not in accepted and not isinstance(psi, Zero):
-            raise ValueError(f"{group['method']} takes no regularizer; leave it out or use ProxGen")
-        parts = {
-            "psi": psi,
-            "solver": part(SubproblemSolver, "solver"),
-            "stopping": part(StoppingRule | None, "stopping"),
-        }
-        if isinstance(psi, Zero):
-            parts["solver"] = Automatic()  # a solver for all groups need not support those without a regularizer
-        values = {key: group[key] for key in self._keys if key in accepted and key not in parts}
-        method = self.factory(**values, **{key: value for key, value in parts.items() if key in accepted})
-        if group["ramp"] and isinstance(method.averaging, ConstantAveraging):
-            return replace(method, averaging=SquareRootRamp(method.averaging.value))
-        return method
+        """The method that the plain data of a parameter group describe."""
+        return self.recipe.method(group)
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy.deepcopy: torch.optim keeps only the groups and the state."""
@@ -272,7 +226,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         return names[j] if names else f"parameter {j} of group {i}"
 
 
-_OWN = ("factory", "nonfinite", "skipped", "uncertified", "_keys", "_methods")
+_OWN = ("recipe", "nonfinite", "skipped", "uncertified")
 
 
 def _restarted(group: dict[str, Any]) -> dict[str, Any]:
@@ -282,10 +236,6 @@ def _restarted(group: dict[str, Any]) -> dict[str, Any]:
     if "epsilon" in group:
         changed["epsilon"] = group["epsilon"] * pending["epsilon_scale"]
     return changed
-
-
-def _name(factory: Factory) -> str:
-    return getattr(factory, "__name__", type(factory).__name__)
 
 
 def _gradient(parameter: Tensor) -> Tensor:
