@@ -109,6 +109,7 @@ class GroupLasso(GroupNorm):
     def __post_init__(self) -> None:
         object.__setattr__(self, "axes", as_axes(self.axes))
         validate.nonnegative("strength", self.strength)
+        object.__setattr__(self, "strength", float(self.strength))  # a numpy number would turn float32 into float64
         if not isinstance(self.scale_by_size, bool):
             raise TypeError(f"scale_by_size must be True or False, got {self.scale_by_size!r}")
 
@@ -123,7 +124,7 @@ class GroupLasso(GroupNorm):
         xp = array_namespace(v)
         norm, threshold = self.group_norm(v), scale * self.threshold(v.shape)
         kept = norm > threshold
-        shrink = (norm - threshold) / xp.where(kept, norm, xp.ones_like(norm))
+        shrink = xp.where(kept, norm - threshold, xp.zeros_like(norm)) / xp.where(kept, norm, xp.ones_like(norm))
         return xp.where(kept, v * shrink, xp.zeros_like(v))
 
     def project_subdifferential(self, w: Array, u: Array) -> Array:
@@ -131,9 +132,9 @@ class GroupLasso(GroupNorm):
         threshold = self.threshold(w.shape)
         norm_w, norm_u = self.group_norm(w), self.group_norm(u)
         ones = xp.ones_like(norm_w)
-        sphere = w * (threshold / xp.where(norm_w > 0, norm_w, ones))  # w_g != 0: the point threshold * w_g / ||w_g||
-        outside = norm_u > threshold
-        ball = xp.where(outside, u * (threshold / xp.where(outside, norm_u, ones)), u)  # w_g = 0: ||.|| <= threshold
+        sphere = threshold * (w / xp.where(norm_w > 0, norm_w, ones))  # w_g != 0: the point threshold * w_g / ||w_g||
+        surface = threshold * (u / xp.where(norm_u > 0, norm_u, ones))
+        ball = xp.where(norm_u > threshold, surface, u)  # w_g = 0: the ball ||.|| <= threshold
         return xp.where(norm_w > 0, sphere, ball)
 
     def reduce(self, b: Array, weight: float) -> tuple[Array, float]:

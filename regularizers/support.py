@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array, to_device
+from array_api_compat import array_namespace, is_cupy_array, is_torch_array, to_device
 
 from optkit.core import Array, Manifold
 
 
 def _to_host(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
-    return np.array(a.numpy(force=True) if is_torch_array(a) else to_device(a, "cpu"))
+    if is_cupy_array(a):
+        a = to_device(a, "cpu")
+    return np.array(a.numpy(force=True) if is_torch_array(a) else a)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ class Support(Manifold):
 
     def contains(self, w: Array, tol: float = 0.0) -> bool:
         xp = array_namespace(w)
-        outside = np.abs(_to_host(w)) * np.broadcast_to(~self.pattern, self.shape)
+        outside = np.where(self.pattern, 0.0, np.abs(_to_host(w)))
         return bool(xp.all(xp.isfinite(w))) and float(outside.max(initial=0.0)) <= tol
 
     def distance(self, other: Manifold) -> int:

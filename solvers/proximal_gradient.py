@@ -40,7 +40,7 @@ class ProximalGradient(SubproblemSolver):
         rule = stopping or self.default
         reached = rule.begin(problem, psi, start)
         step = self._step(problem, psi)
-        screened = _zero_blocks(problem, psi) if psi.convex else None
+        screened = _zero_blocks(problem, psi, step) if psi.convex else None
         point = _clear(start, screened)
         iteration, done = 0, False
         while not done and iteration < rule.max_iterations:
@@ -58,11 +58,11 @@ class ProximalGradient(SubproblemSolver):
         return (1.0 if psi.convex else 0.5) / steepest
 
 
-def _zero_blocks(problem: Subproblem, psi: Regularizer) -> Array:
-    """Booleans, constant on blocks: the solution is zero exactly there.  Holds for convex psi."""
+def _zero_blocks(problem: Subproblem, psi: Regularizer, step: Array) -> Array:
+    """Booleans, constant on blocks: the solution is zero exactly where an iteration from 0 stays.  For convex psi."""
     xp = array_namespace(problem.anchor)
-    s = problem.subgradient(xp.zeros_like(problem.anchor), psi)
-    return psi.block_max(xp.abs(s)) == 0
+    point = psi.prox(-step * problem.gradient(xp.zeros_like(problem.anchor)), step * problem.weight)
+    return psi.block_max(xp.abs(point)) == 0
 
 
 def _clear(w: Array, blocks: Array | None) -> Array:

@@ -35,9 +35,18 @@ class SubgradientNorm(StoppingRule):
         def reached(point: Array, previous: Array, iteration: int) -> bool:
             if not bool(problem.residual(point, psi) <= self.epsilon):
                 return False
-            return bool(problem.objective(point, psi) <= upper + rounding * abs(upper))
+            slack = rounding * (_terms(problem, psi, start) + _terms(problem, psi, point))
+            return bool(problem.objective(point, psi) <= upper + slack)
 
         return reached
+
+
+def _terms(problem: Subproblem, psi: Regularizer, w: Array) -> Array:
+    """The terms of `objective` added up without their signs: the rounding error is relative to this, Q may cancel."""
+    xp = array_namespace(w)
+    move = xp.abs(w - problem.anchor)
+    smooth = xp.sum(move * (xp.abs(problem.linear) + 0.5 * (problem.metric * move)))
+    return smooth + problem.weight * xp.abs(psi.value(w))
 
 
 @dataclass(frozen=True)
