@@ -85,7 +85,8 @@ class ProximalMethod:
 
     psi, estimator, preconditioner, solver, weighting, averaging: the parts;  stopping: the rule handed to the solver,
     or None for the solver's own;  anchor: "initial" (dual averaging) or "previous";  lr: the learning rate, >= 0;
-    weight_decay: >= 0, W_{t-1} is multiplied by 1 - lr * weight_decay before the step.
+    weight_decay: >= 0, W_{t-1} is multiplied by 1 - lr * weight_decay before the step;  kernel: does the work from
+    gradients to candidates, `compose` or a fused equivalent.
 
     Raises TypeError or ValueError naming the field for a part of the wrong kind or a number out of range.
 

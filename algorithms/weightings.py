@@ -9,7 +9,11 @@ from optkit.core import Weighting
 
 @dataclass(frozen=True)
 class SqrtWeighting(Weighting):
-    """s_t = lr sqrt(t): later gradients count more (RAMDA paper (2), MADGRAD)."""
+    """s_t = lr sqrt(t): later gradients count more.
+
+    Reference: Defazio and Jelassi, "Adaptivity without compromise: a momentumized, adaptive, dual averaged gradient
+    method" (MADGRAD), 2022; RAMDA paper (NeurIPS 2024), equation (2).
+    """
 
     def gain(self, lr: float, t: int) -> float:
         return lr * t**0.5

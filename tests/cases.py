@@ -38,7 +38,7 @@ REGULARIZERS = {
     "GroupLasso, columns": Case(partial(GroupLasso, axes=(0,)), (3, 4)),
     "GroupLasso, rows, unscaled": Case(partial(GroupLasso, axes=-1, scale_by_size=False), (3, 4)),
     "GroupLasso, input channels": Case(partial(GroupLasso, axes=(0, 2, 3)), (2, 3, 1, 2)),
-    "GroupLasso, filters": Case(partial(GroupLasso, axes=(-3, -1, -2)), (3, 2, 2, 1)),
+    "GroupLasso, axes from the end": Case(partial(GroupLasso, axes=(0, -1, -2)), (2, 3, 2, 1)),
     "GroupLasso, no groups": Case(partial(GroupLasso, axes=0), (3, 0)),
 }
 
