@@ -39,13 +39,16 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 2 for a mistake in what was asked, said in one line."""
+    """Run the command line; returns the exit status: 0, 1 when a run failed, 2 for a mistake in what was asked."""
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (registry.DataError, FileExistsError, FileNotFoundError) as error:
+    except (registry.DataError, OSError) as error:
         print(f"optkit: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\noptkit: interrupted; give the command again to go on", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("config", metavar="CONFIG", help="a configuration's name, or the path of a YAML file")
     run.add_argument("--name", help="the folder under OUT (default: the configuration's name)")
     run.add_argument("--out", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
-    run.add_argument("--epochs", type=int, help="train so many epochs instead")
+    run.add_argument("--epochs", type=int, help="train so many epochs instead, with the milestones moved to match")
     run.add_argument("--seeds", type=int, nargs="+", help="use these seeds instead")
     run.add_argument("--methods", nargs="+", metavar="LABEL", help="only these methods of the configuration")
     run.add_argument(
@@ -78,11 +81,15 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from optkit import report  # these import torch, which --help need not wait for
     from optkit.experiment import load
-    from optkit.runs import Run
+    from optkit.runs import Run, RunError
 
     experiment = _override(load(_find(options.config)), options)
     run = Run(experiment, options.out / experiment.name)
-    records = run.execute(options.workers, options.overwrite)
+    try:
+        records = run.execute(options.workers, options.overwrite)
+    except RunError as error:
+        print(f"optkit: {error}", file=sys.stderr)
+        return 1
     print(f"\n{report.table(experiment, records)}\n")
     print(
         f"figures: {run.folder / 'curves.png'}  summary: {run.folder / 'summary.md'}  weights: {run.folder / 'weights'}"
@@ -93,6 +100,9 @@ def _run(options: argparse.Namespace) -> int:
 def _override(experiment: Experiment, options: argparse.Namespace) -> Experiment:
     """The experiment with what the command line says instead."""
     changes = {key: getattr(options, key) for key in ("name", "epochs") if getattr(options, key) is not None}
+    if options.epochs is not None:
+        moved = {milestone * options.epochs // experiment.epochs for milestone in experiment.stages.milestones}
+        changes["stages"] = replace(experiment.stages, milestones=tuple(sorted(moved - {0})))
     if options.seeds:
         changes["seeds"] = tuple(options.seeds)
     for label in options.methods or ():
@@ -122,6 +132,11 @@ def _shipped() -> dict[str, Path]:
     """The configurations in optkit.problems by name."""
     folder = Path(str(files("optkit.problems"))) / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _positive(text: str) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from optkit.problems.models import ConvNet
 from optkit.regularizers import GroupLasso
 from optkit.structure import weighted_sparsity
 from optkit.torch import MethodOptimizer, StageScheduler, regularize, structured
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*$")
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,23 @@ class MethodChoice:
         if name not in known:
             raise registry.DataError(f"{key}.method: got {name!r}; {registry.allowed(name, known)}")
         psi = registry.from_data(Regularizer | None, data.pop("regularizer", None), f"{key}.regularizer")
+        for near in difflib.get_close_matches("regularizer", data, n=1, cutoff=0.8):
+            raise registry.DataError(f"{key}.{near}: unknown key; did you mean 'regularizer'?")
         arguments = registry.read_arguments(known[name], data, key, given=("psi",))
         choice = cls(name, psi, arguments)
         try:
-            choice.optimizer(nn.Linear(1, 1))
+            choice._try()
         except (TypeError, ValueError) as error:
             raise registry.DataError(f"{key}: {error}") from error
         return choice
+
+    def _try(self) -> None:
+        """Take one step on a tiny model, so that parts which do not fit together are refused before any training."""
+        with torch.random.fork_rng(devices=[]):
+            model = nn.Sequential(nn.Conv2d(2, 2, 2), nn.Flatten(), nn.Linear(2, 2))
+            optimizer = self.optimizer(model)
+            model(torch.ones(1, 2, 2, 2)).square().sum().backward()
+            optimizer.step()
 
     def to_data(self) -> dict[str, Any]:
         """The inverse of `from_data`, with all arguments."""
@@ -79,7 +93,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.methods):
-            if not name or Path(name).name != name:
+            if not _FILE_NAME.match(name):
                 raise ValueError(f"name and the labels of methods become names of files, got {name!r}; use letters")
         validate.choice("dataset", self.dataset, DATASETS)
         validate.count("epochs", self.epochs)
@@ -87,8 +101,14 @@ class Experiment:
         validate.count("shift", self.shift, least=0)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be a list of different integers, got {list(self.seeds)}")
+        if not all(0 <= seed < 2**63 for seed in self.seeds):
+            raise ValueError(f"seeds must lie in [0, 2**63), got {list(self.seeds)}")
         if not self.methods:
             raise ValueError("methods must name at least one method")
+        if any(milestone >= self.epochs for milestone in self.stages.milestones):
+            raise ValueError(
+                f"milestones must lie before the last of {self.epochs} epochs, got {self.stages.milestones}"
+            )
 
     @property
     def runs(self) -> list[tuple[str, int]]:
@@ -100,6 +120,15 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe loader, reading 1e-4 as the number it is in every other language."""
 
 
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for key, (at, _) in zip(keys, node.value, strict=True):
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(problem=f"the key {key!r} stands twice", problem_mark=at.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _FLOAT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
 
@@ -108,8 +137,12 @@ def load(path: Path) -> Experiment:
     """The experiment in a YAML file. Raises DataError, one line that names the key, for anything wrong in it."""
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise registry.DataError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from error
+    if data is None:
+        raise registry.DataError(
+            f"{path.name} is empty; it needs the keys {', '.join(f.name for f in fields(Experiment))}"
+        )
     return registry.call(Experiment, data, path.stem)
 
 
@@ -159,7 +192,8 @@ def train(experiment: Experiment, label: str, seed: int, weights: Path | None = 
         with structured(model, optimizer):
             accuracy, now = _accuracy(model, data), group_structure(model)
             if weights is not None and epoch == experiment.epochs:
-                torch.save(model.state_dict(), weights)
+                torch.save(model.state_dict(), weights.with_suffix(".new"))
+                os.replace(weights.with_suffix(".new"), weights)
         changed = sum(a.distance(b) for a, b in zip(before, now, strict=True)) / sum(a.ambient for a in now)
         before = now
         yield Record(label, seed, epoch, loss, accuracy, weighted_sparsity(now), changed, seconds, optimizer_seconds)

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from optkit import registry
 from optkit.cli import main
@@ -57,6 +59,10 @@ def ramda(**changes: Any) -> dict[str, Any]:
         ({"dataset": "digit"}, r"small: dataset must be one of 'digits', got 'digit'"),
         ({"stages": {"milestones": [2, 1]}}, r"small\.stages: milestones must increase"),
         ({"model": {"channels": [4]}}, r"small\.model\.channels: needs a list of 2, got \[4\]"),
+        ({"seeds": [10**23]}, r"small: seeds must lie in \[0, 2\*\*63\)"),
+        ({"stages": {"milestones": [2]}}, r"small: milestones must lie before the last of 2 epochs, got \(2,\)"),
+        ({"name": ".."}, r"small: name and the labels of methods become names of files, got '\.\.'"),
+        (ramda(regulariser={}), r"small\.methods\.RAMDA\.regulariser: unknown key; did you mean 'regularizer'"),
         ({"methods": {}}, r"small: methods must name at least one method"),
         (ramda(method="ramd"), r"small\.methods\.RAMDA\.method: got 'ramd'; did you mean 'ramda'\?"),
         (ramda(learning_rate=1.0), r"small\.methods\.RAMDA\.learning_rate: unknown key; allowed: lr, averaging"),
@@ -79,7 +85,7 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, changes: dict[str, Any],
 
 def test_broken_yaml_and_code_in_yaml_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    for text in ("name: [", "name: !!python/object/apply:os.system ['true']", "- 1"):
+    for text in ("name: [", "name: !!python/object/apply:os.system ['true']", "- 1", "", "name: a\nname: b"):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(registry.DataError, match=r"bad"):
             load(path)
@@ -192,12 +198,56 @@ def test_help_says_what_a_run_writes(capsys: pytest.CaptureFixture[str]) -> None
     assert all(word in text for word in ("digits", "metrics.jsonl", "curves.png", "--seeds", "examples:"))
 
 
-def test_a_failing_worker_is_reported(tmp_path: Path) -> None:
-    from optkit.runs import Run
+def test_a_failing_run_is_named_and_the_others_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    methods = {**SMALL["methods"], "Wild": {**SMALL["methods"]["RAMDA"], "lr": 1e30}}
+    path = write(tmp_path, methods=methods, seeds=[1])
+    assert main(["run", str(path), "--out", str(tmp_path), "--workers", "2"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "Wild, seed 1: ValueError: " in error and "The other runs are kept" in error
+    lines = [json.loads(line) for line in (tmp_path / "small" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["method"] for line in lines if line["epoch"] == 2} == {"RAMDA", "AdamW"}
 
-    diverging = load(write(tmp_path, **ramda(lr=1e30)))
-    with pytest.raises(ValueError, match="the gradient of .* holds NaN or infinity"):
-        Run(diverging, tmp_path / "diverging").execute(workers=1)
+
+def test_parts_that_do_not_fit_together_are_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(registry.DataError, match=r"RAMDA: ClosedForm needs a metric constant on the blocks"):
+        load(write(tmp_path, **ramda(solver={"name": "ClosedForm"})))
+
+
+def test_overwrite_removes_a_run_and_nothing_else(finished: Path, tmp_path: Path) -> None:
+    config = str(finished / "config.yaml")
+    mine = tmp_path / "small" / "config.yaml"
+    mine.parent.mkdir()
+    mine.write_text("server: x", encoding="utf-8")
+    assert main(["run", config, "--out", str(tmp_path), "--overwrite"]) == 2
+    assert mine.read_text() == "server: x"
+    assert main(["run", config, "--out", str(tmp_path), "--name", "..", "--overwrite"]) == 2
+
+
+def test_a_folder_in_use_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FileLock(finished / ".lock"):
+        assert main(["run", str(finished / "config.yaml"), "--out", str(finished.parent)]) == 2
+    assert "another command is writing to" in capsys.readouterr().err
+
+
+def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "optkit", "run", str(write(tmp_path, epochs=10**6)), "--out", str(tmp_path)]
+    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    metrics = tmp_path / "small" / "metrics.jsonl"
+    until = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.1)
+    killed.kill()
+    killed.wait()
+    while subprocess.run(["pgrep", "-g", str(killed.pid)], capture_output=True, check=False).stdout:
+        assert time.monotonic() < until, "workers are still there"
+        time.sleep(0.1)
+    assert metrics.stat().st_size
+
+
+def test_milestones_move_with_the_epochs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", "digits", "--epochs", "3", "--seeds", "1", "--methods", "AdamW", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert load(tmp_path / "digits" / "config.yaml").stages.milestones == (1, 2)
 
 
 def test_labels_and_names_are_file_names() -> None:
