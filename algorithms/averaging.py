@@ -16,7 +16,7 @@ class ConstantAveraging(Averaging):
     value: float
 
     def __post_init__(self) -> None:
-        validate.fraction("averaging", self.value)
+        validate.store(self, value=validate.fraction("averaging", self.value))
 
     def weight(self, t: int) -> float:
         return self.value
@@ -34,7 +34,7 @@ class SquareRootRamp(Averaging):
     value: float
 
     def __post_init__(self) -> None:
-        validate.fraction("averaging", self.value)
+        validate.store(self, value=validate.fraction("averaging", self.value))
 
     def weight(self, t: int) -> float:
         return min(self.value * math.sqrt(t), 1.0)

@@ -57,7 +57,7 @@ class MovingAverage(GradientEstimator[Mean]):
     state_type = Mean
 
     def __post_init__(self) -> None:
-        validate.fraction("momentum", self.momentum)
+        validate.store(self, momentum=validate.fraction("momentum", self.momentum))
 
     def init(self, w: Array) -> Mean:
         return Mean(array_namespace(w).zeros_like(w))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_array_api_obj
 
 from optkit import validate
 from optkit.core import (
@@ -48,6 +48,11 @@ class Step(NamedTuple):
     w: Array
     state: MethodState
     solution: Solution
+
+    def finite(self) -> bool:
+        """Whether W_t and all arrays of the state are finite: an overflow in a sum would stay there for ever."""
+        arrays = [self.w, *self.state.estimator, *self.state.preconditioner]
+        return all(bool(array_namespace(a).all(array_namespace(a).isfinite(a))) for a in arrays if is_array_api_obj(a))
 
 
 class Kernel(Protocol):
@@ -115,8 +120,12 @@ class ProximalMethod:
         if self.stopping is not None:
             validate.instance("stopping", self.stopping, StoppingRule, "for example SubgradientNorm(1e-6), or None")
         validate.choice("anchor", self.anchor, ("initial", "previous"))
-        validate.nonnegative("lr", self.lr)
-        validate.nonnegative("weight_decay", self.weight_decay)
+        if not callable(self.kernel):
+            raise TypeError(f"kernel must be a function like optkit.algorithms.compose, got {self.kernel!r}")
+        validate.store(self, lr=validate.nonnegative("lr", self.lr))
+        validate.store(self, weight_decay=validate.nonnegative("weight_decay", self.weight_decay))
+        if self.weight_decay and self.anchor == "initial":
+            raise ValueError(f"weight_decay must be 0 for a method anchored at W_0, got {self.weight_decay}; use psi")
 
     def clock(self, t: int) -> Clock:
         """The clock of step t >= 1."""
@@ -143,7 +152,8 @@ class ProximalMethod:
         clock = self.clock(state.t)
         linear, weight = self.estimator.linear(state.estimator, clock)
         metric = self.preconditioner.metric(state.preconditioner, clock)
-        return Subproblem(linear, w if state.anchor is None else state.anchor, metric, weight)
+        anchor, scale = (w, clock.gain) if state.anchor is None else (state.anchor, 1.0)
+        return Subproblem(linear, anchor, metric, weight, scale)
 
     def solve(self, w: Array, state: MethodState, start: Array) -> Solution:
         """The solution of `subproblem`."""
@@ -171,7 +181,8 @@ class ProximalMethod:
     def structured(self, w: Array, state: MethodState) -> Array:
         """What_t, which has the structure, for the iterate w = W_t: solved again from the state where that is possible.
 
-        Before the first step, and right after a restart, it is w.
+        Before the first step, and right after a restart, it is w. psi and lr are those of this method: hand in the one
+        that took the step.
         """
         if state.t == 0:
             return w

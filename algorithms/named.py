@@ -150,6 +150,4 @@ def _averaging(value: float | Averaging) -> Averaging:
 def _pair(betas: tuple[float, float]) -> tuple[float, float]:
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise TypeError(f"betas must be a pair of numbers in [0, 1), got {betas!r}")
-    validate.decay("betas[0]", betas[0])
-    validate.decay("betas[1]", betas[1])
-    return betas[0], betas[1]
+    return validate.decay("betas[0]", betas[0]), validate.decay("betas[1]", betas[1])

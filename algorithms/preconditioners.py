@@ -24,7 +24,7 @@ class Constant(Preconditioner[NoState]):
     state_type = NoState
 
     def __post_init__(self) -> None:
-        validate.positive("value", self.value)
+        validate.store(self, value=validate.positive("value", self.value))
 
     def init(self, w: Array) -> NoState:
         return NoState()
@@ -73,7 +73,7 @@ class CubeRoot(Preconditioner[SquareSum]):
     state_type = SquareSum
 
     def __post_init__(self) -> None:
-        validate.positive("epsilon", self.epsilon)
+        validate.store(self, epsilon=validate.positive("epsilon", self.epsilon))
 
     def init(self, w: Array) -> SquareSum:
         return SquareSum(array_namespace(w).zeros_like(w))
@@ -108,8 +108,8 @@ class AdamRoot(Preconditioner[SquareMean]):
     state_type = SquareMean
 
     def __post_init__(self) -> None:
-        validate.decay("beta", self.beta)
-        validate.positive("epsilon", self.epsilon)
+        validate.store(self, beta=validate.decay("beta", self.beta))
+        validate.store(self, epsilon=validate.positive("epsilon", self.epsilon))
 
     def init(self, w: Array) -> SquareMean:
         return SquareMean(array_namespace(w).zeros_like(w))

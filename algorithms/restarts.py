@@ -32,13 +32,11 @@ class Stages:
     def __post_init__(self) -> None:
         if not isinstance(self.milestones, (tuple, list)):
             raise TypeError(f"milestones must be a tuple of integers, got {self.milestones!r}")
-        for milestone in self.milestones:
-            validate.count("milestones", milestone)
+        validate.store(self, milestones=tuple(validate.count("milestones", steps) for steps in self.milestones))
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must increase, got {self.milestones!r}")
-        validate.positive("lr_factor", self.lr_factor)
-        validate.positive("epsilon_factor", self.epsilon_factor)
-        object.__setattr__(self, "milestones", tuple(self.milestones))
+        validate.store(self, lr_factor=validate.positive("lr_factor", self.lr_factor))
+        validate.store(self, epsilon_factor=validate.positive("epsilon_factor", self.epsilon_factor))
 
     def begins(self, steps: int) -> bool:
         """Whether a new stage begins after this many steps."""

@@ -103,7 +103,9 @@ class Regularizer(ABC):
 class Subproblem:
     """Q(w) = <linear, w> + 1/2 ||w - anchor||^2_metric + weight * psi(w), to be minimised over w.
 
-    linear, anchor: S;  metric: entries > 0, of shape S or broadcasting to it, or a float;  weight: a float >= 0.
+    linear, anchor: S;  metric: entries > 0, of shape S or broadcasting to it, or a float;  weight: a float >= 0;
+    scale: Q is so many times the paper's Q_t. It is 1 for (4); methods anchored at W_{t-1} solve (6) times their step
+    size, so that a step size of 0 means: stay.
 
     Reference: RAMDA paper (NeurIPS 2024), equations (4) and (6).
     """
@@ -112,6 +114,7 @@ class Subproblem:
     anchor: Array
     metric: Array | float
     weight: float
+    scale: float = 1.0
 
     def gradient(self, w: Array) -> Array:
         """Gradient of the smooth part, linear + metric * (w - anchor).  w: S; returns S."""
@@ -132,7 +135,7 @@ class Subproblem:
         return gradient + self.weight * psi.project_subdifferential(w, -gradient / self.weight)
 
     def residual(self, w: Array, psi: Regularizer) -> Array:
-        """min ||s|| over s in the subdifferential of Q at w, a 0-d array: the left side of the paper's (7).  w: S."""
+        """min ||s|| over s in the subdifferential of Q at w, a 0-d array: `scale` times the left side of (7).  w: S."""
         xp = array_namespace(w)
         s = self.subgradient(w, psi)
         return xp.sqrt(xp.sum(s * s))
@@ -142,7 +145,7 @@ class Subproblem:
 class Solution:
     """What a solver found. Not converging is a result, never silent.
 
-    point: S;  iterations: how many inner iterations;  residual: the left side of (7), a number or 0-d array;
+    point: S;  iterations: how many inner iterations;  residual: Subproblem.residual there, a number or 0-d array;
     converged: a bool or 0-d array, false when the iteration limit came before the solver's or the rule's tolerance.
     """
 

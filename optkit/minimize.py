@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_torch_array
 
 from optkit import validate
 from optkit.algorithms import MethodState, ProximalMethod, Stages
@@ -63,12 +63,18 @@ def minimize(
     steps;  callback: called after every step, the run ends where it returns True.
 
     Raises ValueError or TypeError, before the first step, for a start that is no floating-point array, not finite, or
-    that psi does not fit; ValueError naming the step for a gradient that is not finite or of another shape or dtype.
+    that psi does not fit; ValueError naming the step for a gradient that is not finite or of another shape or dtype,
+    and for an overflow.
     """
     validate.instance("method", method, ProximalMethod, "for example optkit.algorithms.ramda(L1(1e-3))")
-    validate.count("steps", steps, least=0)
+    steps = validate.count("steps", steps, least=0)
     stages = stages or Stages()
-    w, rng = problem.start, np.random.default_rng(seed)
+    validate.instance("stages", stages, Stages, "for example Stages(milestones=(1000, 2000))")
+    if not hasattr(problem, "start") or not hasattr(problem, "gradient"):
+        raise TypeError(f"problem must have a start and a gradient(w, rng), got {type(problem).__name__}; see Problem")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
+    w, rng = _constant(problem.start), np.random.default_rng(validate.count("seed", seed, least=0))
     method.check("problem.start", w)
     _finite("problem.start", w)
     now, state, uncertified, taken = method, method.init(w), 0, 0
@@ -76,14 +82,22 @@ def minimize(
         if stages.begins(taken):
             state = now.restart(w) if now.anchor == "initial" else state
         now = stages.method(method, taken)
-        grad = problem.gradient(w, rng)
+        grad = _constant(problem.gradient(w, rng))
         _matches(f"the gradient of step {taken + 1}", grad, w)
-        w, state, solution = now.step(w, grad, state)
+        step = now.step(w, grad, state)
+        if not step.finite():
+            raise ValueError(f"step {taken + 1} overflows; lower lr ({now.lr}) or scale the problem")
+        w, state, solution = step
         taken += 1
         uncertified += not bool(solution.converged)
         if callback is not None and callback(Progress(taken, w, now, state, solution)):
             break
     return Result(w, now.structured(w, state), taken, uncertified, now, state)
+
+
+def _constant(array: Array) -> Array:
+    """The array, without a graph for automatic differentiation."""
+    return array.detach() if is_torch_array(array) else array
 
 
 def _finite(name: str, array: Array) -> None:

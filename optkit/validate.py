@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -19,36 +19,51 @@ def real(name: str, value: Any, need: str = "a finite number") -> float:
     return float(value)
 
 
-def nonnegative(name: str, value: Any) -> None:
-    """Refuse all but finite numbers >= 0."""
-    if real(name, value, "a finite number >= 0") < 0:
+def store(part: object, **values: Any) -> None:
+    """Set fields of a frozen dataclass while it is made."""
+    for name, value in values.items():
+        object.__setattr__(part, name, value)
+
+
+def nonnegative(name: str, value: Any) -> float:
+    """The value as a float; refuses all but finite numbers >= 0."""
+    number = real(name, value, "a finite number >= 0")
+    if number < 0:
         raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+    return number
 
 
-def positive(name: str, value: Any) -> None:
-    """Refuse all but finite numbers > 0."""
-    if real(name, value, "a finite number > 0") <= 0:
+def positive(name: str, value: Any) -> float:
+    """The value as a float; refuses all but finite numbers > 0."""
+    number = real(name, value, "a finite number > 0")
+    if number <= 0:
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+    return number
 
 
-def fraction(name: str, value: Any) -> None:
-    """Refuse all but numbers in (0, 1]."""
-    if not 0 < real(name, value, "a number in (0, 1]") <= 1:
+def fraction(name: str, value: Any) -> float:
+    """The value as a float; refuses all but numbers in (0, 1]."""
+    number = real(name, value, "a number in (0, 1]")
+    if not 0 < number <= 1:
         raise ValueError(f"{name} must be a number in (0, 1], got {value!r}")
+    return number
 
 
-def decay(name: str, value: Any) -> None:
-    """Refuse all but numbers in [0, 1)."""
-    if not 0 <= real(name, value, "a number in [0, 1)") < 1:
+def decay(name: str, value: Any) -> float:
+    """The value as a float; refuses all but numbers in [0, 1)."""
+    number = real(name, value, "a number in [0, 1)")
+    if not 0 <= number < 1:
         raise ValueError(f"{name} must be a number in [0, 1), got {value!r}")
+    return number
 
 
-def count(name: str, value: Any, least: int = 1) -> None:
-    """Refuse all but integers >= least."""
-    if isinstance(value, bool) or not isinstance(value, int):
+def count(name: str, value: Any, least: int = 1) -> int:
+    """The value as an int; refuses all but integers (numpy's too) >= least."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer >= {least}, got {value!r} of type {type(value).__name__}")
     if value < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+    return int(value)
 
 
 def choice(name: str, value: Any, allowed: Iterable[Any]) -> None:

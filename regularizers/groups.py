@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from array_api_compat import array_namespace
 
@@ -18,12 +20,13 @@ def as_axes(axes: tuple[int, ...] | int | None) -> tuple[int, ...] | None:
     """The axes as a tuple of integers, or None. Raises TypeError for anything else, ValueError for no axis at all."""
     if axes is None:
         return None
-    given = (axes,) if isinstance(axes, int) else axes
-    if not isinstance(given, (tuple, list)) or not all(type(axis) is int for axis in given):
+    given: Any = (axes,) if isinstance(axes, Integral) else axes
+    whole = isinstance(given, (tuple, list)) and all(isinstance(axis, Integral) for axis in given)
+    if not whole or any(isinstance(axis, bool) for axis in given):
         raise TypeError(f"axes must be an integer, a tuple of integers or None, got {axes!r}")
     if not given:
         raise ValueError("axes must name at least one axis, got (); for groups of one entry use L1")
-    return tuple(given)
+    return tuple(int(axis) for axis in given)
 
 
 class GroupNorm(Regularizer):
@@ -107,9 +110,8 @@ class GroupLasso(GroupNorm):
     convex = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", as_axes(self.axes))
-        validate.nonnegative("strength", self.strength)
-        object.__setattr__(self, "strength", float(self.strength))  # a numpy number would turn float32 into float64
+        validate.store(self, axes=as_axes(self.axes))
+        validate.store(self, strength=validate.nonnegative("strength", self.strength))
         if not isinstance(self.scale_by_size, bool):
             raise TypeError(f"scale_by_size must be True or False, got {self.scale_by_size!r}")
 

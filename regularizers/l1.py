@@ -26,8 +26,7 @@ class L1(Regularizer):
     separable = True
 
     def __post_init__(self) -> None:
-        validate.nonnegative("strength", self.strength)
-        object.__setattr__(self, "strength", float(self.strength))  # a numpy number would turn float32 into float64
+        validate.store(self, strength=validate.nonnegative("strength", self.strength))
 
     def value(self, w: Array) -> Array:
         xp = array_namespace(w)

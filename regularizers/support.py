@@ -18,7 +18,7 @@ def _to_host(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
     return np.array(a.numpy(force=True) if is_torch_array(a) else a)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Support(Manifold):
     """{w : w = 0 outside the blocks where pattern is true}, a linear space.
 
@@ -68,6 +68,9 @@ class Support(Manifold):
 
     def __hash__(self) -> int:
         return hash((self.shape, self.pattern.shape, self.pattern.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"<Support: {self}>"
 
     def __str__(self) -> str:
         zero = self.pattern.size - int(np.count_nonzero(self.pattern))

@@ -34,7 +34,7 @@ class SecularNewton(SubproblemSolver):
     max_iterations: int = 20
 
     def __post_init__(self) -> None:
-        validate.count("max_iterations", self.max_iterations)
+        validate.store(self, max_iterations=validate.count("max_iterations", self.max_iterations))
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
         if isinstance(psi, GroupNorm):
@@ -141,15 +141,13 @@ class SecularEquation:
         xp = array_namespace(x)
         below = square * xp.where(x < top, top - x, xp.zeros_like(x))
         total, gap = _or_one(norm**2), self.psi.group_sum(below)
-        mean = self.psi.group_sum(square * x) / total
+        mean = self.psi.group_sum(square * x) / total  # from the atoms it would lose as many digits as top / low has
         low = xp.where(gap > 0, self.psi.group_sum(below * x) / _or_one(gap), top)
-        # The weights of the atoms add up to 1, but where top / low is large 1 - weight_low has too few digits.
-        weight_low, above = gap / total / _or_one(top - low), xp.where(mean > low, mean - low, xp.zeros_like(mean))
-        weight_top = xp.where(low > top / 2, 1 - weight_low, above / _or_one(top - low))
+        share = gap / total / _or_one(top - low)  # the weight of the atom at low
         delta = (norm - offset) / _or_one(mean)
         at_low, at_top = 1 / _or_one(low * delta + offset), 1 / _or_one(top * delta + offset)
-        value = total * (weight_low * at_low**2 + weight_top * at_top**2)
-        slope = total * (weight_low * low * at_low**3 + weight_top * top * at_top**3)
+        value = total * (share * at_low**2 + (1 - share) * at_top**2)
+        slope = total * (share * low * at_low**3 + (1 - share) * top * at_top**3)
         more = (value**0.5 - 1) * value / _or_one(slope)
         return xp.where(more > 0, delta + more, delta)
 

@@ -15,8 +15,9 @@ from optkit.core import Array, Reached, Regularizer, StoppingRule, Subproblem
 class SubgradientNorm(StoppingRule):
     """min ||s|| <= epsilon over s in the subdifferential of Q at the point, and Q(point) <= Q(start).
 
-    epsilon: >= 0, the bound on the unscaled Q; its squares must be summable over the steps for the theorems to apply.
-    The decrease is checked up to the rounding error of Q. max_iterations: >= 1.
+    epsilon: >= 0, the bound for the paper's Q_t, of (4) or (6): a problem that is `scale` times it has scale * epsilon.
+    Its squares must be summable over the steps for the theorems to apply. The decrease is checked up to the rounding
+    error of Q. max_iterations: >= 1.
 
     Reference: RAMDA paper (NeurIPS 2024), condition (7).
     """
@@ -25,15 +26,15 @@ class SubgradientNorm(StoppingRule):
     max_iterations: int = 100
 
     def __post_init__(self) -> None:
-        validate.nonnegative("epsilon", self.epsilon)
-        validate.count("max_iterations", self.max_iterations)
+        validate.store(self, epsilon=validate.nonnegative("epsilon", self.epsilon))
+        validate.store(self, max_iterations=validate.count("max_iterations", self.max_iterations))
 
     def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
         upper = problem.objective(start, psi)
         rounding = 8 * array_namespace(start).finfo(start.dtype).eps * math.sqrt(max(math.prod(start.shape), 1))
 
         def reached(point: Array, previous: Array, iteration: int) -> bool:
-            if not bool(problem.residual(point, psi) <= self.epsilon):
+            if not bool(problem.residual(point, psi) <= problem.scale * self.epsilon):
                 return False
             slack = rounding * (_terms(problem, psi, start) + _terms(problem, psi, point))
             return bool(problem.objective(point, psi) <= upper + slack)
@@ -63,9 +64,9 @@ class RelativeDecrease(StoppingRule):
     max_iterations: int = 100
 
     def __post_init__(self) -> None:
-        validate.nonnegative("rtol", self.rtol)
-        validate.count("min_iterations", self.min_iterations)
-        validate.count("max_iterations", self.max_iterations, self.min_iterations)
+        validate.store(self, rtol=validate.nonnegative("rtol", self.rtol))
+        validate.store(self, min_iterations=validate.count("min_iterations", self.min_iterations))
+        validate.store(self, max_iterations=validate.count("max_iterations", self.max_iterations, self.min_iterations))
 
     def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
         def reached(point: Array, previous: Array, iteration: int) -> bool:
@@ -84,7 +85,7 @@ class FixedIterations(StoppingRule):
     iterations: int
 
     def __post_init__(self) -> None:
-        validate.count("iterations", self.iterations)
+        validate.store(self, iterations=validate.count("iterations", self.iterations))
 
     @property
     def max_iterations(self) -> int:

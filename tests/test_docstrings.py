@@ -118,7 +118,8 @@ def test_a_class_describes_each_of_its_fields(cls: Any) -> None:
 
 # --- references -------------------------------------------------------------------------------------------------------
 
-PARTS = {name: part for kind in registry.KINDS for name, part in registry.components(kind).items()}
+COMPONENTS = [item for kind in registry.KINDS for item in registry.components(kind).items()]
+PARTS = {name: part for name, part in COMPONENTS if ":" not in name}  # those of optkit, not of other tests
 NAMED = {name: value for name, value in vars(named).items() if value in NAMES.values() and inspect.isfunction(value)}
 OPTIMIZERS = {name: getattr(optkit.torch, name) for name in optkit.torch.__all__}
 OPTIMIZERS = {

@@ -33,9 +33,9 @@ from optkit.algorithms import (
     ramda,
     rmda,
 )
-from optkit.core import Array, Clock, Manifold, Preconditioner, Regularizer
+from optkit.core import Array, Clock, Manifold, Preconditioner, Regularizer, Subproblem
 from optkit.regularizers import L1, GroupLasso, Support
-from optkit.solvers import SubgradientNorm
+from optkit.solvers import ProximalGradient, SubgradientNorm
 
 METHODS: dict[str, Callable[..., ProximalMethod]] = {
     "ramda": ramda,
@@ -533,3 +533,21 @@ def test_a_start_that_psi_does_not_fit_is_refused() -> None:
         ramda(GroupLasso(0.1, axes=(0, 2, 3))).init(start())
     with pytest.raises(ValueError, match="w: GroupLasso has axes=None"):
         ramda(GroupLasso(0.1)).init(start())
+
+
+@pytest.mark.parametrize("lr", [1e-1, 1e-3, 1e-5])
+def test_condition_7_is_that_of_the_papers_subproblem(lr: float) -> None:
+    """(6) has 1 / lr in its metric: the bound holds for it, whatever the step size."""
+    rng = np.random.default_rng(0)
+    w, grad = rng.standard_normal((5, 4)), rng.standard_normal((5, 4))
+    method = proxgen(GroupLasso(0.02, axes=1), lr, solver=ProximalGradient(), stopping=SubgradientNorm(1e-4))
+    _, state, solution = method.step(w, grad, method.init(w))
+    assert solution.converged
+    given = method.subproblem(w, state)
+    paper = Subproblem(given.linear / lr, w, given.metric / lr, 1.0)
+    assert paper.residual(solution.point, method.psi) <= 1e-4 * (1 + 1e-6)
+
+
+def test_weight_decay_needs_the_previous_anchor() -> None:
+    with pytest.raises(ValueError, match="weight_decay must be 0 for a method anchored at W_0, got 0.1"):
+        replace(ramda(), weight_decay=0.1)

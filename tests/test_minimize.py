@@ -14,7 +14,7 @@ import pytest
 import torch
 from array_api_compat import array_namespace
 
-from optkit import minimize
+from optkit import minimize, problems
 from optkit.algorithms import ProximalMethod, Stages, proxgen, proxsgd, ramda, rmda
 from optkit.core import Array, Regularizer
 from optkit.minimize import Progress
@@ -291,3 +291,48 @@ def test_a_bad_start_is_refused_before_the_first_step(start: Any, psi: Any, erro
 def test_bad_arguments_are_refused(method: Any, steps: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         minimize(stochastic(), method, steps=steps)
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32, float], ids=["float64", "float32", "float"])
+@pytest.mark.parametrize("kind", [ramda, rmda, proxsgd, proxgen])
+def test_the_dtype_stays_whatever_the_numbers_are(kind: Any, number: Any) -> None:
+    features = np.eye(4, dtype=np.float32)
+    problem = problems.LeastSquares(features, np.ones(4, dtype=np.float32))
+    method = kind(GroupLasso(number(0.1), axes=0), lr=number(0.1))
+    steps: Any = np.int64(3)
+    result = minimize(problem, method, steps=steps, seed=0)
+    assert result.w.dtype == result.structured.dtype == np.float32
+    assert all(type(value) is float for value in (method.lr, vars(method.psi)["strength"]))
+
+
+def test_an_overflow_is_an_error_that_names_the_step() -> None:
+    """The gradient is finite, its square is not in float32."""
+    problem = problems.LeastSquares(np.eye(2, dtype=np.float32), np.full(2, 1e22, dtype=np.float32))
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match=r"step 1 overflows; lower lr \(0\.01\)"):
+        minimize(problem, ramda(), steps=10)
+
+
+def test_no_graph_grows_for_automatic_differentiation() -> None:
+    class Problem:
+        start = torch.ones(3, dtype=torch.float64, requires_grad=True)
+
+        def gradient(self, w: Any, rng: Any) -> Any:
+            w = w.detach().requires_grad_()
+            return torch.autograd.grad((w**2).sum(), w, create_graph=True)[0]
+
+    assert not minimize(Problem(), ramda(), steps=2).w.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stages": (2, 3)}, r"stages must be a Stages, got \(2, 3\)"),
+        ({"callback": 3}, "callback must be a function of a Progress, got 3"),
+        ({"seed": -1}, "seed must be an integer >= 0, got -1"),
+        ({"problem": np.sum}, "problem must have a start and a gradient"),
+    ],
+)
+def test_what_minimize_refuses(arguments: dict[str, Any], message: str) -> None:
+    problem = arguments.pop("problem", problems.LeastSquares(np.eye(2), np.ones(2)))
+    with pytest.raises((TypeError, ValueError), match=message):
+        minimize(problem, ramda(), steps=1, **arguments)

@@ -138,10 +138,10 @@ def test_without_strength_the_solution_is_b_over_d(drawn: Problem) -> None:
 def test_a_metric_constant_on_groups_agrees_with_the_closed_form(drawn: Problem, metric: float) -> None:
     problem = Subproblem(-drawn.b, np.zeros_like(drawn.b), metric, drawn.lam)
     exact = ClosedForm().solve(problem, COLUMNS, drawn.b).point
-    point = SecularNewton().solve(problem, COLUMNS, drawn.b).point
-    assert np.all(
-        norms(point - exact) <= 1e-11 * norms(exact)
-    )  # the closed form is what loses digits near the threshold
+    solution = SecularNewton().solve(problem, COLUMNS, drawn.b)
+    assert solution.converged and solution.iterations == 0, "the first iterate is the solution"
+    rounding = 1e-11  # of the closed form, which loses digits near the threshold
+    assert np.all(norms(solution.point - exact) <= rounding * norms(exact))
 
 
 @examples(20)
@@ -198,11 +198,9 @@ def test_every_back_end_finds_the_same(backend: Backend, drawn: Problem) -> None
 # --- the iteration ----------------------------------------------------------------------------------------------------
 
 
-@examples(60)
-@given(drawn=problems())
-def test_the_iterates_rise_to_the_root_from_the_left(drawn: Problem) -> None:
-    equation = drawn.equation()
-    active, root = norms(drawn.b) > drawn.lam, bisection(*drawn)
+def rises_from_the_left(problem: Problem) -> None:
+    equation = problem.equation()
+    active, root = norms(problem.b) > problem.lam, bisection(*problem)
     at, ulps = equation.begin(), 16 * np.finfo(float).eps
     for _ in range(10):
         theta, norm = at.theta[0][active], at.norm[0][active]
@@ -210,6 +208,12 @@ def test_the_iterates_rise_to_the_root_from_the_left(drawn: Problem) -> None:
         assert np.all(theta <= root[active] * (1 + 1e-10))
         at = equation.newton(at)
         assert np.all(at.theta[0][active] >= theta), "fell"
+
+
+@examples(60)
+@given(drawn=problems())
+def test_the_iterates_rise_to_the_root_from_the_left(drawn: Problem) -> None:
+    rises_from_the_left(drawn)
 
 
 def logarithms(d: list[float], b: list[float], ratio: float) -> Problem:
@@ -244,6 +248,20 @@ def test_2_plus_log10_of_the_condition_iterations_are_enough(drawn: Problem) -> 
     left = iterations_left(drawn)
     target(-left)
     assert left >= 0
+
+
+@pytest.mark.parametrize("end", [0.0, 6.0])
+def test_the_iterates_of_lopsided_groups_rise_from_the_left(end: float) -> None:
+    """With nearly all of b on the smallest or the largest d, a weight that is 1 minus the others has no digit left."""
+    rng = np.random.default_rng(0)
+    d, b, ratio = rng.uniform(0, 6, (SIZE, 500)), rng.uniform(-12, -3, (SIZE, 500)), rng.uniform(-1, 8, 500)
+    d[0], b[0] = end, 0
+    rises_from_the_left(scaled(10**b, 10**d, 1 + 10**ratio))
+
+
+@pytest.mark.parametrize("problem", WORST.values(), ids=WORST)
+def test_the_iterates_of_the_worst_known_groups_rise_from_the_left(problem: Problem) -> None:
+    rises_from_the_left(problem)
 
 
 @pytest.mark.parametrize("problem", WORST.values(), ids=WORST)

@@ -307,6 +307,15 @@ def test_subgradient_norm_is_condition_7(solver: SubproblemSolver, epsilon: floa
     assert all(HARD.residual(point) > epsilon for point in watched.points[:-1]), "it could have stopped before"
 
 
+def test_subgradient_norm_is_of_the_papers_q_and_not_of_a_multiple() -> None:
+    """A power of 2 times Q, with that as its scale, is solved in the same iterations to the same point."""
+    p, rule = HARD.problem, SubgradientNorm(1e-6, max_iterations=3000)
+    scaled = Subproblem(p.linear / 64, p.anchor, p.metric / 64, p.weight / 64, scale=1 / 64)
+    plain, other = (ProximalGradient().solve(problem, HARD.psi, HARD.start, rule) for problem in (p, scaled))
+    assert plain.converged and other.converged and plain.iterations == other.iterations > 1
+    assert np.array_equal(plain.point, other.point) and float(other.residual) == float(plain.residual) / 64
+
+
 def test_subgradient_norm_refuses_a_point_that_is_worse_than_the_start() -> None:
     """Even where the residual is small enough: both halves of (7) are needed."""
     reached = SubgradientNorm(1e6).begin(HARD.problem, HARD.psi, EXACT)
@@ -315,13 +324,14 @@ def test_subgradient_norm_refuses_a_point_that_is_worse_than_the_start() -> None
     assert not SubgradientNorm(1e-6).begin(HARD.problem, HARD.psi, HARD.start)(EXACT + 1e-4, EXACT, 1)
 
 
-@pytest.mark.parametrize(("rtol", "least"), [(1e-1, 2), (1e-3, 2), (1e-8, 2), (1e-1, 9)])
+@pytest.mark.parametrize(("rtol", "least"), [(1e-1, 2), (1e-3, 2), (1e-8, 2), (1e6, 1), (1e6, 9)])
 def test_relative_decrease_compares_two_iterates(rtol: float, least: int) -> None:
     watched = Watched(RelativeDecrease(rtol, min_iterations=least, max_iterations=1000))
     solution = ProximalGradient().solve(*HARD, watched)
     values = [HARD.objective(point) for point in watched.points]
-    small = [(a - b) / (abs(b) + 1) < rtol for a, b in zip(values, values[1:], strict=False)]  # of iterations 2, 3, ...
-    first = next(k for k, met in enumerate(small, start=2) if met and k >= least)
+    before = [HARD.objective(HARD.start), *values]
+    small = [(a - b) / (abs(b) + 1) < rtol for a, b in zip(before, values, strict=False)]
+    first = next(k for k, met in enumerate(small, start=1) if met and k >= least)
     assert solution.converged and solution.iterations == first
 
 

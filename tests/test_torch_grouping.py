@@ -234,3 +234,10 @@ def test_a_grouped_convolution_is_refused_by_name(make: Callable[..., nn.Module]
 def test_what_is_refused(model: Any, psi: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         regularize(model, psi)
+
+
+def test_a_weight_computed_from_others_is_refused() -> None:
+    model = nn.Sequential(nn.Linear(3, 3))
+    nn.utils.parametrizations.weight_norm(model[0])
+    with pytest.raises(ValueError, match=r"0: its weight is computed from other parameters"):
+        regularize(model, GroupLasso(1.0))

@@ -666,7 +666,7 @@ def test_after_a_restart_a_parameter_begins_anew_when_its_next_gradient_comes(ma
     optimizer.restart()
     gradients(net, 3, late_from=4)
     optimizer.step()
-    assert set(optimizer.state) == {net.weight, net.bias}
+    assert "stale" in optimizer.state[net.late]
     gradients(net, 4)
     optimizer.step()
     assert [optimizer.state[p]["t"] for p in (net.weight, net.bias, net.late)] == [2, 2, 1]
@@ -818,3 +818,50 @@ def test_averaging_may_be_a_part() -> None:
     optimizer = RAMDA([parameter], averaging=SquareRootRamp(0.5))
     assert optimizer.param_groups[0]["averaging"] == {"name": "SquareRootRamp", "value": 0.5}
     assert optimizer.method(optimizer.param_groups[0]).averaging == SquareRootRamp(0.5)
+
+
+def test_a_parameter_frozen_over_a_restart_keeps_its_structure() -> None:
+    net = Net()
+    optimizer = RAMDA(groups(net, GroupLasso(0.2, axes=(0,))), lr=0.1, averaging=0.1)
+    train(net, optimizer, 5)
+    group = next(g for g in optimizer.param_groups if any(p is net.weight for p in g["params"]))
+    before = optimizer.structured_value(net.weight, group)
+    net.weight.requires_grad_(False)
+    net.weight.grad = None
+    optimizer.restart()
+    net.bias.grad = torch.ones_like(net.bias)
+    optimizer.step()
+    assert torch.equal(optimizer.structured_value(net.weight, group), before)
+
+
+@pytest.mark.parametrize("regularizer", [None, GroupLasso(0.1, axes=0)], ids=["free", "group lasso"])
+def test_a_finite_gradient_that_overflows_changes_nothing(regularizer: Any) -> None:
+    parameter = nn.Parameter(torch.ones(3, 3))
+    optimizer = RAMDA([{"params": [("w", parameter)], "regularizer": regularizer}], lr=1.0)
+    parameter.grad = torch.full((3, 3), 1e22)
+    with pytest.raises(ValueError, match=r"the step of w \(shape \(3, 3\)\) overflows; nothing was changed"):
+        optimizer.step()
+    assert torch.equal(parameter, torch.ones(3, 3)) and not optimizer.state
+    optimizer.nonfinite = "skip"
+    optimizer.step()
+    assert torch.equal(parameter, torch.ones(3, 3)) and optimizer.skipped == 1
+
+
+def test_the_state_of_another_shape_is_refused() -> None:
+    big, small = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4))
+    saved = RMDA([small, big])
+    small.grad = torch.ones(4)
+    saved.step()
+    with pytest.raises(ValueError, match=r"anchor for parameter 0 of group 0 has shape \(4,\), the parameter \(4, 4\)"):
+        RMDA([big, small]).load_state_dict(saved.state_dict())
+
+
+@pytest.mark.parametrize("key", ["penalty", "regularization"])
+def test_a_part_under_another_key_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown key '{key}'"):
+        RAMDA([{"params": [nn.Parameter(torch.ones(2, 2))], key: GroupLasso(1.0, axes=0)}])
+
+
+def test_the_strength_beside_no_regularizer_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown key 'strength' in a parameter group; allowed: regularizer"):
+        RAMDA([{"params": [nn.Parameter(torch.ones(2, 2))], "strength": 1.0}])

@@ -56,7 +56,7 @@ NONNEGATIVE = Range("a finite number >= 0", (0, 0.0, 1e30, np.float32(0.5)), (-1
 POSITIVE = Range("a finite number > 0", (1e-30, 1, 1e30), (0, 0.0, -1e-30, *NOT_FINITE))
 FRACTION = Range("a number in (0, 1]", (1e-30, 0.5, 1), (0.0, -0.5, 1.5, 2, *NOT_FINITE))
 DECAY = Range("a number in [0, 1)", (0, 0.999), (1, 1.0, -1e-30, *NOT_FINITE))
-COUNT = Range("an integer >= 1", (1, 10**6), (0, -3), ("3", None, 2.0, math.nan, True))
+COUNT = Range("an integer >= 1", (1, 10**6, np.int64(3)), (0, -3), ("3", None, 2.0, math.nan, True))
 COUNT_FROM_0 = COUNT._replace(need="an integer >= 0", inside=(0, 2), outside=(-1,))
 
 # Each hyper-parameter that is a number: how the message names it, how it is given, and its range.
@@ -124,6 +124,32 @@ def test_a_number_at_the_end_of_its_range_is_accepted(name: str, make: Callable[
         make(value)
 
 
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5)], ids=["float32", "float64"])
+def test_a_number_of_numpy_becomes_one_of_python(number: Any) -> None:
+    """Otherwise numpy would take float64 for the type to compute in, and float32 arrays would become float64."""
+    w = np.ones((2, 2), dtype=np.float32)
+    for make in (ramda, rmda, proxsgd, proxgen):
+        method = make(L1(number), lr=number)
+        step = method.step(w, w, method.init(w))
+        assert {type(method.lr), type(method.psi.strength)} == {float}  # type: ignore[attr-defined]
+        assert step.w.dtype == step.solution.point.dtype == np.float32
+    parts = (
+        Constant(number),
+        CubeRoot(number),
+        AdamRoot(number, number),
+        MovingAverage(number),
+        ConstantAveraging(number),
+    )
+    assert all(type(value) in (float, bool) for part in parts for value in vars(part).values())
+
+
+def test_an_integer_of_numpy_becomes_one_of_python() -> None:
+    three = np.int64(3)
+    assert [type(steps) for steps in Stages((three,)).milestones] == [int]
+    assert GroupLasso(0.1, axes=three).axes == (3,) and type(GroupLasso(0.1, axes=(three,)).axes[0]) is int  # type: ignore
+    assert type(FixedIterations(three).iterations) is type(SecularNewton(three).max_iterations) is int  # type: ignore
+
+
 def test_every_number_of_every_part_is_in_the_table() -> None:
     """By name: a part with a new hyper-parameter joins all three tests above with one line, or this one fails."""
     known = {name for name, _, _ in NUMBERS} | {"value"}  # messages call the value of an averaging `averaging`
@@ -142,7 +168,7 @@ def test_fewer_iterations_at_most_than_at_least_are_refused() -> None:
 
 # --- other values -----------------------------------------------------------------------------------------------------
 
-NO_AXES: tuple[Any, ...] = ("0", 1.5, (0, 1.5), True, (0, True), {0, 1}, ((0,),), (None,))
+NO_AXES: tuple[Any, ...] = ("0", 1.5, np.array([0, 1]), (0, 1.5), True, (0, True), {0, 1}, ((0,),), (None,))
 AXES = "axes must be an integer, a tuple of integers or None, got"
 
 VALUES: list[tuple[Callable[[], Any], type[Exception], str]] = [
@@ -189,6 +215,16 @@ def test_a_part_in_the_place_of_another_is_refused(name: str, kind: str, values:
         )
         words = f"{name} must be a {kind}, got {given}; for example "
         refused(lambda value=value: replace(ramda(), **{name: value}), TypeError, words)
+
+
+def test_a_kernel_that_cannot_be_called_is_refused() -> None:
+    words = "kernel must be a function like optkit.algorithms.compose, got None"
+    refused(lambda: replace(ramda(), kernel=None), TypeError, words)  # type: ignore[arg-type]
+
+
+def test_weight_decay_is_refused_where_it_has_no_meaning() -> None:
+    words = "weight_decay must be 0 for a method anchored at W_0, got 0.1; use psi"
+    refused(lambda: replace(ramda(), weight_decay=0.1), ValueError, words)
 
 
 @pytest.mark.parametrize("anchor", ["first", None, 0])

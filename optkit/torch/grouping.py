@@ -66,6 +66,11 @@ def _axes_by_tensor(model: nn.Module, psi: Regularizer) -> dict[Tensor, Axes]:
 
 def _weights(name: str, module: nn.Module, psi: Regularizer) -> Iterator[tuple[Tensor, Axes]]:
     """The weights of one module that are regularized, with all axes but that of the inputs."""
+    if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear)) and "weight" not in module._parameters:
+        raise ValueError(
+            f"{name or type(module).__name__}: its weight is computed from other parameters (pruning or "
+            "parametrization); remove that, or put those into parameter groups of your own"
+        )
     if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED)):
         if module.groups > 1 and module.weight.requires_grad and _chooses_axes(psi):
             raise ValueError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit import validate
-from optkit.algorithms import MethodState, ProximalMethod
+from optkit.algorithms import MethodState, ProximalMethod, Step
 from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
 
 from .recipe import Factory, Recipe
@@ -37,8 +37,9 @@ class MethodOptimizer(torch.optim.Optimizer):
     optkit.algorithms.ramda; its other parameters become keys of the groups.
     nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts).
 
-    The structure is in What_t, which `structured(model, optimizer)` puts into the model; the parameters themselves
-    reach it at the end of a run whose averaging ramps up to 1 (`restart(ramp=True)`).
+    A group also holds `method` (the factory's name), `ramp` (whether the averaging ramps up) and `pending_restart`
+    (what the next step begins with). The structure is in What_t, which `structured(model, optimizer)` puts into the
+    model; the parameters themselves reach it at the end of a run whose averaging ramps up to 1 (`restart(ramp=True)`).
 
     bf16 and fp16 parameters have float32 state. Raises TypeError or ValueError, naming the parameter or key, for an
     empty list, tensors that are no floating-point numbers, shapes that the regularizer does not fit and values out of
@@ -111,6 +112,9 @@ class MethodOptimizer(torch.optim.Optimizer):
             )
             for batch in batches
         ]
+        if not self._no_overflow(batches, results):
+            self.skipped += 1
+            return loss
         for batch, steps in zip(batches, results, strict=True):
             self._commit_restart(batch.group)
             for parameter, step in zip(batch.params, steps, strict=True):
@@ -165,9 +169,16 @@ class MethodOptimizer(torch.optim.Optimizer):
                     f"the checkpoint is of the method {group.get('method')!r}, "
                     f"this optimizer is {self.defaults['method']!r}; load it into an optimizer of that method"
                 )
-        super().load_state_dict(state_dict)
         ours = [parameter for group in self.param_groups for parameter in group["params"]]
         theirs = [index for group in state_dict["param_groups"] for index in group["params"]]
+        for parameter, index in zip(ours, theirs, strict=False):  # torch.optim refuses other lengths
+            for key, value in state_dict["state"].get(index, {}).items():
+                if isinstance(value, Tensor) and value.shape != parameter.shape:
+                    raise ValueError(
+                        f"the checkpoint's {key} for {self._called(parameter)} has shape {tuple(value.shape)}, the "
+                        f"parameter {tuple(parameter.shape)}; give the parameters in the order they were saved in"
+                    )
+        super().load_state_dict(state_dict)
         for parameter, index in zip(ours, theirs, strict=True):
             if index in state_dict["state"]:
                 self.state[parameter] = {
@@ -186,16 +197,21 @@ class MethodOptimizer(torch.optim.Optimizer):
     def _batch(self, group: dict[str, Any], params: list[Tensor]) -> _Batch:
         restart = group["pending_restart"]
         method = self.method(_restarted(group) if restart else group)
-        states = [
-            method.init(_work(p)) if restart or not self.state.get(p) else unpack(self.state[p], method) for p in params
-        ]
-        return _Batch(group, method, params, states)
+
+        def state(parameter: Tensor) -> MethodState:
+            old = self.state.get(parameter)
+            if restart or not old or "stale" in old:
+                return method.init(_work(parameter))
+            return unpack(old, method)
+
+        return _Batch(group, method, params, [state(parameter) for parameter in params])
 
     def _commit_restart(self, group: dict[str, Any]) -> None:
         if group["pending_restart"]:
             group.update(_restarted(group))
             for parameter in group["params"]:
-                self.state.pop(parameter, None)
+                if parameter in self.state:
+                    self.state[parameter]["stale"] = True  # until its next gradient What_t stays as it is
 
     def _finite(self, params: list[list[Tensor]]) -> bool:
         """Whether all gradients are finite; raises ValueError naming one that is not, unless nonfinite is "skip"."""
@@ -217,6 +233,19 @@ class MethodOptimizer(torch.optim.Optimizer):
             f"the gradient of {self._called(bad)} (shape {tuple(bad.shape)}) holds NaN or infinity; nothing was "
             'changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
         )
+
+    def _no_overflow(self, batches: list[_Batch], results: list[list[Step]]) -> bool:
+        """Whether all new weights and sums are finite; raises or skips as for gradients."""
+        for batch, steps in zip(batches, results, strict=True):
+            for parameter, step in zip(batch.params, steps, strict=True):
+                if not step.finite():
+                    if self.nonfinite == "skip":
+                        return False
+                    raise ValueError(
+                        f"the step of {self._called(parameter)} (shape {tuple(parameter.shape)}) overflows; nothing "
+                        'was changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
+                    )
+        return True
 
     def _called(self, parameter: Tensor) -> str:
         """The name of a parameter, or its place."""

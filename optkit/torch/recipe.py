@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -38,7 +38,9 @@ class Recipe:
     def __init__(self, factory: Factory) -> None:
         self.factory = factory
         self.name: str = getattr(factory, "__name__", type(factory).__name__)
-        accepted = inspect.signature(factory).parameters
+        if not callable(factory):
+            raise TypeError(f"factory must be a function that returns a ProximalMethod, got {factory!r}")
+        accepted = {name: p for name, p in inspect.signature(factory).parameters.items() if p.kind is not p.VAR_KEYWORD}
         self.accepts = [name for name in ("psi", "solver", "stopping") if name in accepted]
         self.hyperparameters = {name: accepted[name].default for name in accepted if name not in self.accepts}
         self._methods: dict[str, ProximalMethod] = {}
@@ -60,7 +62,13 @@ class Recipe:
         known = (*_PARTS, *self.hyperparameters)
         for key in group:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-            if key not in known and (near or key in _FOREIGN):
+            lost = (
+                near
+                or key in _FOREIGN
+                or key in _fields_of_regularizers()
+                or isinstance(group[key], tuple(registry.KINDS))
+            )
+            if key not in known and lost:
                 raise ValueError(f"unknown key {key!r} in a parameter group; {registry.allowed(key, known)}")
         return {key: self._plain(key, value) if key in known else value for key, value in group.items()}
 
@@ -91,9 +99,16 @@ class Recipe:
         parts["psi"] = psi
         values = {key: _hyperparameter(key, group[key]) for key in self.hyperparameters}
         method = self.factory(**values, **{key: parts[key] for key in self.accepts})
+        validate.instance(f"what {self.name} returns", method, ProximalMethod, "return one built from its parts")
         if group["ramp"] and isinstance(method.averaging, ConstantAveraging):
             return replace(method, averaging=SquareRootRamp(method.averaging.value))
         return method
+
+
+def _fields_of_regularizers() -> set[str]:
+    return {
+        field.name for part in registry.components(Regularizer).values() if is_dataclass(part) for field in fields(part)
+    }
 
 
 def _hyperparameter(key: str, value: Any) -> Any:
