@@ -63,7 +63,7 @@ def methods() -> dict[str, Callable[..., Any]]:
     """The named methods of optkit.algorithms by name."""
     module = importlib.import_module("optkit.algorithms")
     functions = {name: getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name))}
-    return {name: f for name, f in functions.items() if f.__annotations__.get("return") == "ProximalMethod"}
+    return {name: f for name, f in functions.items() if typing.get_type_hints(f).get("return") is module.ProximalMethod}
 
 
 def to_data(value: Any) -> Any:

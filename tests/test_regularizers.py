@@ -338,11 +338,10 @@ def test_a_support_is_where_blocks_are_not_zero(case: Case, backend: Backend, da
     assert support.dimension == p.size - sum(int(block.sum()) for block in zero)
     assert str(support).startswith(f"{len(zero)} of {len(blocks(psi, case.shape))} ")
     for block in zero:
-        outside = p + 0.5 * block
-        assert not support.contains(backend.array(outside), tol=0.4) and support.contains(
-            backend.array(outside), tol=0.5
-        )
-        assert psi.manifold(backend.array(outside)) != support
+        outside = backend.array(p + 0.5 * block)
+        assert not support.contains(outside, tol=0.4) and support.contains(outside, tol=0.5)
+        other = psi.manifold(outside)
+        assert other != support and other.distance(support) == support.distance(other) == block.sum()
 
 
 def test_the_manifold_of_zero_is_the_whole_space() -> None:
@@ -356,6 +355,7 @@ def test_supports_differ_by_pattern_and_by_shape() -> None:
     assert support == psi.manifold(-3 * w) and len({support, psi.manifold(-3 * w)}) == 1
     assert support not in (psi.manifold(w[:, ::-1]), psi.manifold(w[:1]), L1(1.0).manifold(w), "1 of 2 groups zero")
     assert (support.dimension, support.ambient, str(support)) == (2, 4, "1 of 2 groups zero")
+    assert support.distance(psi.manifold(w[:, ::-1])) == 4 and support.distance(support) == 0
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
