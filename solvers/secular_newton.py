@@ -146,7 +146,7 @@ class SecularEquation:
         share = gap / total / _or_one(top - low)  # the weight of the atom at low
         delta = (norm - offset) / _or_one(mean)
         at_low, at_top = 1 / _or_one(low * delta + offset), 1 / _or_one(top * delta + offset)
-        value = total * (share * at_low**2 + (1 - share) * at_top**2)
+        value = _or_one(total * (share * at_low**2 + (1 - share) * at_top**2))  # by rounding < 0 on groups not active
         slope = total * (share * low * at_low**3 + (1 - share) * top * at_top**3)
         more = (value**0.5 - 1) * value / _or_one(slope)
         return xp.where(more > 0, delta + more, delta)

@@ -126,6 +126,15 @@ def test_zero_exactly_where_the_norm_of_b_is_at_most_lam(dtype: str, norm: float
     assert np.all(problem.solve().point == 0) == zero == np.any(problem.solve().point == 0)
 
 
+def test_a_group_that_is_zero_divides_by_nothing() -> None:
+    """On zero groups the iteration runs along, and here from a pole, but raises no warning (warnings are errors)."""
+    d = np.array([[10.0], [1.0], [1000.0]])
+    for norm in (0.99, 0.9, 0.5, 0.999):
+        for k in range(-8, 9):
+            b = np.array([[norm * (1 + k * 2.0**-53)], [0.0], [0.0]])
+            assert np.all(Problem(b, d * [[1.0], [1.0], [0.01 / (1 - norm)]], 1.0).solve().point == 0)
+
+
 @examples(30)
 @given(drawn=problems())
 def test_without_strength_the_solution_is_b_over_d(drawn: Problem) -> None:
