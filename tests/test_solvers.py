@@ -81,7 +81,7 @@ def random_draw(psi: Regularizer, seed: int, condition: float = 10.0, backend: B
     return Draw(Subproblem(linear, anchor, metric, 0.7), psi, start)
 
 
-COLUMNS = GroupLasso(0.7, axes=0)
+COLUMNS = GroupLasso(1.5, axes=0)
 HARD = random_draw(COLUMNS, seed=0, condition=100.0)
 """20 groups of which some are zero in the solution; the proximal gradient method takes hundreds of iterations."""
 EXACT = SecularNewton().solve(*HARD).point
