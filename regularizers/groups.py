@@ -125,7 +125,7 @@ class GroupLasso(GroupNorm):
     def prox(self, v: Array, scale: Array | float) -> Array:
         xp = array_namespace(v)
         norm, threshold = self.group_norm(v), scale * self.threshold(v.shape)
-        kept = norm > threshold
+        kept = ~(norm <= threshold)  # NaN is kept: it must not turn into a silent zero
         shrink = xp.where(kept, norm - threshold, xp.zeros_like(norm)) / xp.where(kept, norm, xp.ones_like(norm))
         return xp.where(kept, v * shrink, xp.zeros_like(v))
 

@@ -36,7 +36,7 @@ class L1(Regularizer):
         xp = array_namespace(v)
         threshold = scale * self.strength
         shrunk = xp.where(v > 0, v - threshold, v + threshold)
-        return xp.where(xp.abs(v) > threshold, shrunk, xp.zeros_like(v))
+        return xp.where(xp.abs(v) <= threshold, xp.zeros_like(v), shrunk)
 
     def project_subdifferential(self, w: Array, u: Array) -> Array:
         xp = array_namespace(w)

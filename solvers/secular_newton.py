@@ -91,7 +91,7 @@ class SecularEquation:
         d = xp.ones_like(anchor) * problem.metric
         b, lam = psi.reduce(d * anchor - linear, problem.weight)
         norm = psi.group_norm(b)
-        return cls(psi, b, d, lam, norm, psi.block_max(d), norm > lam)
+        return cls(psi, b, d, lam, norm, psi.block_max(d), ~(norm <= lam))
 
     def begin(self) -> Iterate:
         """The larger of two points left of the root: a step from 0, and max (|b_i| - lam) / d_i, from one entry."""

@@ -415,3 +415,12 @@ def test_the_residual_is_0_at_the_solution_and_nowhere_else(psi: Regularizer) ->
     for direction in np.random.default_rng(0).standard_normal((5, *exact.shape)):
         away = exact + 1e-3 * direction
         assert drawn.residual(away) >= float(np.min(drawn.problem.metric)) * np.linalg.norm(away - exact)
+
+
+@pytest.mark.parametrize("psi", [L1(0.1), GroupLasso(0.1, axes=0)], ids=["l1", "group lasso"])
+def test_nan_never_becomes_a_silent_zero(psi: Regularizer) -> None:
+    bad = np.array([[np.nan, 1.0], [1.0, 1.0]])
+    assert np.isnan(psi.prox(bad, 1.0)[0, 0])
+    problem = Subproblem(bad, np.zeros((2, 2)), np.ones((2, 2)) * [[1.0], [2.0]], 1.0)
+    solution = Automatic().solve(problem, psi, np.zeros((2, 2)))
+    assert np.isnan(solution.point[0, 0]) and np.isfinite(solution.point[1, 1])
