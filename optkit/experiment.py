@@ -136,7 +136,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456
 def load(path: Path) -> Experiment:
     """The experiment in a YAML file. Raises DataError, one line that names the key, for anything wrong in it."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise registry.DataError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from error
     if data is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from optkit.core import Array
 
 
 @dataclass(frozen=True)
-class _Linear:
+class _Linear(ABC):
     """A loss of features @ w. features: (n, d);  targets: (n,);  batch: rows a gradient sees, None for all."""
 
     features: Array
@@ -42,8 +43,8 @@ class _Linear:
         rows = rng.integers(self.features.shape[0], size=self.batch)
         return self._gradient(self.features[rows, :], self.targets[rows], w)
 
-    def _gradient(self, features: Array, targets: Array, w: Array) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def _gradient(self, features: Array, targets: Array, w: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
