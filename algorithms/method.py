@@ -157,7 +157,8 @@ class ProximalMethod:
 
     def solve(self, w: Array, state: MethodState, start: Array) -> Solution:
         """The solution of `subproblem`."""
-        return self.solver.solve(self.subproblem(w, state), self.psi, start, self.stopping)
+        stopping = None if self.stopping is None else self.stopping.at(state.t)
+        return self.solver.solve(self.subproblem(w, state), self.psi, start, stopping)
 
     def step(self, w: Array, grad: Array, state: MethodState) -> Step:
         """One step from w: S with the gradient at w: S. Leaves its arguments as they are."""

@@ -9,12 +9,13 @@ Parts are frozen dataclasses: fields are hyper-parameters, methods are pure, sta
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 Array: TypeAlias = Any  # numpy.ndarray, torch.Tensor, cupy.ndarray, ... (array API standard)
 StateT = TypeVar("StateT", bound=NamedTuple)
@@ -60,6 +61,22 @@ class Manifold(ABC):
         """One line for a reader, such as "37 of 64 groups zero"."""
 
 
+class Radial(NamedTuple):
+    """weight * psi on each group as a function of the group's norm alone, after a change of the linear term.
+
+    The subproblem on a group is  min 1/2 <d w, w> - <b, w> + p(||w||)  with  p(r) = threshold r - concavity r^2 / 2  up
+    to its maximum at r = threshold / concavity, and constant beyond.
+
+    axes: those a group extends over;  b: S;  threshold: >= 0, one for all groups or one a group (1 in place of the
+    group's axes);  concavity: >= 0, as threshold.
+    """
+
+    axes: tuple[int, ...]
+    b: Array
+    threshold: Array | float
+    concavity: Array | float = 0.0
+
+
 class Regularizer(ABC):
     """A function psi : R^S -> (-inf, +inf], known through its proximal map.
 
@@ -70,22 +87,40 @@ class Regularizer(ABC):
     Reference: Parikh and Boyd, "Proximal algorithms", 2014.
     """
 
-    convex: ClassVar[bool] = False
+    convex: bool = False
     """psi is a convex function."""
-    separable: ClassVar[bool] = False
-    """Each block is one entry, so that `prox` accepts any scale > 0 of shape S."""
+    separable: bool = False
+    """Each block is one entry."""
+    homogeneous: bool = False
+    """psi(c w) = c psi(w) for all c > 0. With `convex`: psi is the support function of its subdifferential at 0."""
+
+    @property
+    def weak_convexity(self) -> float:
+        """The least rho >= 0 such that psi + rho/2 ||.||^2 is convex; infinite where there is none."""
+        return 0.0 if self.convex else math.inf
+
+    @property
+    def any_metric(self) -> bool:
+        """`prox` accepts any scale > 0 of shape S, not only one constant on blocks: exact in every diagonal metric."""
+        return self.separable
 
     @abstractmethod
-    def value(self, w: Array) -> Array:
-        """psi(w), a 0-d array.  w: S."""
+    def block_values(self, w: Array) -> Array:
+        """psi on each block, an array whose entries add up to psi(w).  w: S; returns the shape of `block_max(w)`."""
 
     @abstractmethod
     def prox(self, v: Array, scale: Array | float) -> Array:
-        """argmin_w psi(w) + ||w - v||^2 / (2 scale).  v: S; scale >= 0, constant on blocks; scale 0 returns v."""
+        """argmin_w psi(w) + ||w - v||^2 / (2 scale).  v: S; scale >= 0, constant on blocks; scale 0 returns v.
+
+        Where there are several minimisers it is one of them.
+        """
 
     @abstractmethod
     def project_subdifferential(self, w: Array, u: Array) -> Array:
-        """The element of the (limiting) subdifferential of psi at w nearest to u.  w, u: S; returns S."""
+        """The element of the (limiting) subdifferential of psi at w nearest to u.  w, u: S; returns S.
+
+        Infinite where the subdifferential is empty: w is outside the domain.
+        """
 
     @abstractmethod
     def manifold(self, w: Array) -> Manifold:
@@ -95,8 +130,68 @@ class Regularizer(ABC):
     def block_max(self, a: Array) -> Array:
         """The largest entry of a on each block: the smallest majorant that is constant on blocks.  a: S."""
 
+    def value(self, w: Array) -> Array:
+        """psi(w), a 0-d array.  w: S."""
+        return array_namespace(w).sum(self.block_values(w))
+
+    def block_margins(self, w: Array, gradient: Array) -> Array:
+        """`margin` on each block.  w, gradient: S. The default serves separable psi, whose subdifferentials are
+        intervals; raises TypeError for others that do not define it."""
+        if not self.separable:
+            raise TypeError(f"{type(self).__name__} has no margin; define block_margins")
+        xp, infinite = array_namespace(w), array_namespace(w).full_like(w, math.inf)
+        low, high = (self.project_subdifferential(w, end) for end in (-infinite, infinite))
+        inside = xp.minimum(-gradient - low, high + gradient)
+        return xp.where(low < high, inside, infinite)
+
+    def margin(self, w: Array, gradient: Array) -> Array:
+        """The nondegeneracy margin at w: how far -gradient, made stationary on the active manifold, lies inside the
+        subdifferential of psi at w. A 0-d array; negative outside, infinite where no change of structure is near.
+
+        w, gradient: S; gradient is that of the smooth function f at w, for f + psi.
+
+        Reference: RAMDA paper (NeurIPS 2024), Theorem 3: -grad f(w) in the relative interior of the subdifferential.
+        """
+        margins = self.block_margins(w, gradient)
+        return _max(-margins, -math.inf) * -1.0
+
+    def block_lambda_max(self, gradient: Array) -> Array:
+        """`lambda_max` on each block.  gradient: S. The default serves separable psi with a `strength`; raises
+        TypeError for others that do not define it."""
+        if not (self.separable and is_dataclass(self) and hasattr(self, "strength")):
+            raise TypeError(f"{type(self).__name__} has no strength, so there is no least one at which 0 is stationary")
+        xp, unit = array_namespace(gradient), replace(self, strength=1.0)
+        zero, infinite = xp.zeros_like(gradient), xp.full_like(gradient, math.inf)
+        low, high = (unit.project_subdifferential(zero, end) for end in (-infinite, infinite))
+        end = xp.abs(xp.where(gradient < 0, high, low))
+        ratio = xp.abs(gradient) / xp.where(end > 0, end, xp.ones_like(end))
+        return xp.where(gradient == 0, zero, xp.where(end > 0, ratio, infinite))
+
+    def lambda_max(self, gradient: Array) -> Array:
+        """The least strength at which w = 0 is stationary for f + psi, a 0-d array.
+
+        gradient: S, that of f at 0. It is 0 for penalties under which 0 is always stationary. Raises TypeError for a
+        psi without a strength.
+
+        Reference: Tibshirani et al., "Strong rules for discarding predictors in lasso-type problems", 2012.
+        """
+        return _max(self.block_lambda_max(gradient), 0.0)
+
+    def radial(self, b: Array, weight: float) -> Radial | None:
+        """weight * psi as a function of the norms of groups, for the linear term -<b, w>; None where it is not one.
+
+        b: S;  weight: >= 0.
+        """
+        return None
+
     def check(self, shape: tuple[int, ...]) -> None:  # noqa: B027  (most regularizers fit every shape)
         """Raise ValueError when psi makes no sense on arrays of this shape, with the remedy."""
+
+
+def _max(a: Array, empty: float) -> Array:
+    """The largest entry of a as a 0-d array; `empty` where there is none."""
+    xp = array_namespace(a)
+    return xp.max(a) if math.prod(a.shape) else xp.full((), empty, dtype=a.dtype, device=device(a))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +220,7 @@ class Subproblem:
         xp = array_namespace(w)
         move = w - self.anchor
         smooth = xp.sum(move * (self.linear + 0.5 * (self.metric * move)))
-        return smooth + self.weight * psi.value(w)
+        return smooth + self.weight * psi.value(w) if self.weight else smooth
 
     def subgradient(self, w: Array, psi: Regularizer) -> Array:
         """The element of least norm of the subdifferential of Q at w, unscaled.  w: S; returns S."""
@@ -166,6 +261,10 @@ class StoppingRule(ABC):
     @abstractmethod
     def max_iterations(self) -> int:
         """The solver stops here in any case; the Solution then says `converged=False` unless the rule was met."""
+
+    def at(self, t: int) -> StoppingRule:
+        """The rule for the subproblem of step t >= 1 since the start or the last restart."""
+        return self
 
     @abstractmethod
     def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:

@@ -1,4 +1,4 @@
-"""The l1 norm: sparsity of single entries."""
+"""The l1 norm and the elastic net: sparsity of single entries."""
 
 from __future__ import annotations
 
@@ -7,46 +7,69 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace
 
 from optkit import validate
-from optkit.core import Array, Regularizer
+from optkit.core import Array
 
-from .support import Support
+from .sparse import SparsePenalty, soft_threshold
 
 
 @dataclass(frozen=True)
-class L1(Regularizer):
+class L1(SparsePenalty):
     """psi(w) = strength * sum_i |w_i|;  prox: soft thresholding, sign(v) max(|v| - scale * strength, 0).
 
-    strength: >= 0, in units of the loss per unit of w.  Raises ValueError or TypeError for other strengths.
+    strength: >= 0, in units of the loss per unit of w.
 
     Reference: Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
     """
 
-    strength: float
     convex = True
-    separable = True
+    homogeneous = True
 
-    def __post_init__(self) -> None:
-        validate.store(self, strength=validate.nonnegative("strength", self.strength))
+    @property
+    def slope(self) -> float:
+        return self.strength
 
-    def value(self, w: Array) -> Array:
-        xp = array_namespace(w)
-        return self.strength * xp.sum(xp.abs(w))
+    def derivative(self, r: Array) -> Array:
+        return array_namespace(r).full_like(r, self.strength)
+
+    def block_values(self, w: Array) -> Array:
+        return self.strength * array_namespace(w).abs(w)
 
     def prox(self, v: Array, scale: Array | float) -> Array:
-        xp = array_namespace(v)
-        threshold = scale * self.strength
-        shrunk = xp.where(v > 0, v - threshold, v + threshold)
-        return xp.where(xp.abs(v) <= threshold, xp.zeros_like(v), shrunk)
+        return soft_threshold(v, scale * self.strength)
 
-    def project_subdifferential(self, w: Array, u: Array) -> Array:
-        xp = array_namespace(w)
-        level = xp.full_like(u, self.strength)
-        # w_i = 0: the interval [-strength, strength];  w_i != 0: the point strength * sign(w_i)
-        inside = xp.where(u > level, level, xp.where(u < -level, -level, u))
-        return xp.where(w > 0, level, xp.where(w < 0, -level, inside))
 
-    def manifold(self, w: Array) -> Support:
-        return Support.of(w != 0, w.shape, "entries")
+@dataclass(frozen=True)
+class ElasticNet(SparsePenalty):
+    """psi(w) = strength * sum_i (l1_ratio |w_i| + (1 - l1_ratio) w_i^2 / 2);  prox: soft thresholding, then shrinking.
 
-    def block_max(self, a: Array) -> Array:
-        return a
+    strength: >= 0;  l1_ratio: in (0, 1], the share of the l1 norm (for none of it use SquaredL2).
+
+    Reference: Zou and Hastie, "Regularization and variable selection via the elastic net", 2005; the parametrization
+    is scikit-learn's.
+    """
+
+    l1_ratio: float = 0.5
+    convex = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        validate.store(self, l1_ratio=validate.fraction("l1_ratio", self.l1_ratio))
+
+    @property
+    def slope(self) -> float:
+        return self.strength * self.l1_ratio
+
+    @property
+    def curvature(self) -> float:
+        """The second derivative of the squared part."""
+        return self.strength * (1 - self.l1_ratio)
+
+    def derivative(self, r: Array) -> Array:
+        return self.slope + self.curvature * r
+
+    def block_values(self, w: Array) -> Array:
+        r = array_namespace(w).abs(w)
+        return self.slope * r + 0.5 * self.curvature * (r * r)
+
+    def prox(self, v: Array, scale: Array | float) -> Array:
+        return soft_threshold(v, scale * self.slope) / (1 + scale * self.curvature)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from array_api_compat import is_array_api_obj
 
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
-from optkit.regularizers import GroupNorm
 
+from .accelerated import AcceleratedProximalGradient
 from .closed_form import ClosedForm
 from .proximal_gradient import ProximalGradient
 from .secular_newton import SecularNewton
@@ -16,16 +16,20 @@ from .secular_newton import SecularNewton
 
 @dataclass(frozen=True)
 class Automatic(SubproblemSolver):
-    """ClosedForm where one proximal map is exact, else SecularNewton for group norms, else ProximalGradient.
+    """ClosedForm where one proximal map is exact, else SecularNewton where psi is a function of the norms of groups,
+    else AcceleratedProximalGradient for convex psi and ProximalGradient for all others.
 
-    The choice looks at types alone, never at values, so that it costs nothing and nothing waits for the device.
+    For convex psi the choice looks at types alone, never at values, so that it costs nothing and nothing waits for the
+    device.
     """
 
     def choose(self, psi: Regularizer, problem: Subproblem) -> SubproblemSolver:
         """The solver for this pairing."""
-        if psi.separable or not is_array_api_obj(problem.metric):
+        if psi.any_metric or not is_array_api_obj(problem.metric):
             return ClosedForm()
-        return SecularNewton() if isinstance(psi, GroupNorm) else ProximalGradient()
+        if SecularNewton().supports(psi, problem) is None:
+            return SecularNewton()
+        return AcceleratedProximalGradient() if psi.convex else ProximalGradient()
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
         return self.choose(psi, problem).supports(psi, problem)

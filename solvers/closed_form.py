@@ -11,11 +11,15 @@ from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, 
 
 @dataclass(frozen=True)
 class ClosedForm(SubproblemSolver):
-    """w = prox_{(weight/metric) psi}(anchor - linear/metric), exact for a metric constant on the blocks of psi."""
+    """w = prox_{(weight/metric) psi}(anchor - linear/metric): a metric constant on the blocks of psi, or any metric.
+
+    Any diagonal metric is fine where psi is separable or has such a proximal map (`Regularizer.any_metric`): weighted
+    soft, firm and hard thresholds, the largest entries of a cardinality constraint.
+    """
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
         metric = problem.metric
-        if psi.separable or not is_array_api_obj(metric):
+        if psi.any_metric or not is_array_api_obj(metric):
             return None
         if bool(array_namespace(metric).all(_on_blocks(psi, problem) == metric)):
             return None
@@ -27,7 +31,7 @@ class ClosedForm(SubproblemSolver):
     ) -> Solution:
         self.require(psi, problem)
         metric = problem.metric
-        if not psi.separable and is_array_api_obj(metric):
+        if not psi.any_metric and is_array_api_obj(metric):
             metric = _on_blocks(psi, problem)
         point = psi.prox(problem.anchor - problem.linear / metric, problem.weight / metric)
         return Solution(point, iterations=1, residual=0.0, converged=True)

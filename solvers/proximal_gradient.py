@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 from optkit import validate
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
 
+from .screening import clear, step_sizes, zero_blocks
 from .stopping import SubgradientNorm
 
 
@@ -20,16 +21,21 @@ class ProximalGradient(SubproblemSolver):
     (0 is the solution on a block iff it is stationary there), and stay zero; a solve that begins at its solution takes
     no more than one iteration.
 
-    default: the stopping rule for solves that are given none.
+    default: the stopping rule for solves that are given none;  backtracking: do not use the largest entry of the metric
+    but begin with theta = 1 / mean and halve it, for all blocks, until the quadratic model with curvature 1 / theta is
+    above Q at the new point; longer steps where the large entries of the metric do not matter, at the price of trials.
 
-    Reference: RAMDA paper (NeurIPS 2024), Algorithm 2, with prox_{theta psi} in the place of prox_psi; one step size a
-    block is valid because psi separates over blocks.
+    Reference: RAMDA paper (NeurIPS 2024), Algorithm 2, with prox_{theta psi} in the place of prox_psi; Beck and
+    Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009, for the backtracking.
     """
 
     default: StoppingRule = field(default_factory=lambda: SubgradientNorm(1e-8, max_iterations=1000))
+    backtracking: bool = False
 
     def __post_init__(self) -> None:
         validate.instance("default", self.default, StoppingRule, "for example SubgradientNorm(1e-8)")
+        if not isinstance(self.backtracking, bool):
+            raise TypeError(f"backtracking must be True or False, got {self.backtracking!r}")
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
         return None
@@ -39,32 +45,41 @@ class ProximalGradient(SubproblemSolver):
     ) -> Solution:
         rule = stopping or self.default
         reached = rule.begin(problem, psi, start)
-        step = self._step(problem, psi)
-        screened = _zero_blocks(problem, psi, step) if psi.convex else None
-        point = _clear(start, screened)
-        iteration, done = 0, False
+        screened = zero_blocks(problem, psi, step_sizes(problem, psi))
+        point, iteration, done = clear(start, screened), 0, False
+        theta = self._first(problem, psi)
         while not done and iteration < rule.max_iterations:
-            previous = point
-            point = psi.prox(previous - step * problem.gradient(previous), step * problem.weight)
-            point, iteration = _clear(point, screened), iteration + 1
+            previous, iteration = point, iteration + 1
+            point, theta = self._step(problem, psi, previous, theta)
+            point = clear(point, screened)
             done = reached(point, previous, iteration)
         return Solution(point, iteration, problem.residual(point, psi), done)
 
-    @staticmethod
-    def _step(problem: Subproblem, psi: Regularizer) -> Array:
-        """The step size of each block, a valid scale for psi's prox."""
+    def _first(self, problem: Subproblem, psi: Regularizer) -> Array | float:
+        if not self.backtracking:
+            return _trust(psi) * step_sizes(problem, psi)
         xp = array_namespace(problem.anchor)
-        steepest = psi.block_max(xp.ones_like(problem.anchor) * problem.metric)
-        return (1.0 if psi.convex else 0.5) / steepest
+        return _trust(psi) / float(xp.mean(xp.ones_like(problem.anchor) * problem.metric))
+
+    def _step(
+        self, problem: Subproblem, psi: Regularizer, previous: Array, theta: Array | float
+    ) -> tuple[Array, Array | float]:
+        """The next point, and the step size with which it was found."""
+        gradient = problem.gradient(previous)
+        point = psi.prox(previous - theta * gradient, theta * problem.weight)
+        while self.backtracking and not _below(problem, point - previous, _trust(psi) / theta):
+            theta = theta / 2
+            point = psi.prox(previous - theta * gradient, theta * problem.weight)
+        return point, theta
 
 
-def _zero_blocks(problem: Subproblem, psi: Regularizer, step: Array) -> Array:
-    """Booleans, constant on blocks: the solution is zero exactly where an iteration from 0 stays.  For convex psi."""
-    xp = array_namespace(problem.anchor)
-    point = psi.prox(-step * problem.gradient(xp.zeros_like(problem.anchor)), step * problem.weight)
-    return psi.block_max(xp.abs(point)) == 0
+def _trust(psi: Regularizer) -> float:
+    """theta times the curvature it is good for: half as much without convexity, so that Q falls in every step."""
+    return 1.0 if psi.convex else 0.5
 
 
-def _clear(w: Array, blocks: Array | None) -> Array:
-    xp = array_namespace(w)
-    return w if blocks is None else xp.where(blocks, xp.zeros_like(w), w)
+def _below(problem: Subproblem, move: Array, curvature: Array | float) -> bool:
+    """Whether ||move||_metric^2 <= curvature ||move||^2, up to rounding."""
+    xp = array_namespace(move)
+    square = move * move
+    return not bool(xp.sum(problem.metric * square) > (1 + 1e-6) * curvature * xp.sum(square))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from array_api_compat import array_namespace
 
@@ -13,28 +13,43 @@ from optkit.core import Array, Reached, Regularizer, StoppingRule, Subproblem
 
 @dataclass(frozen=True)
 class SubgradientNorm(StoppingRule):
-    """min ||s|| <= epsilon over s in the subdifferential of Q at the point, and Q(point) <= Q(start).
+    """min ||s|| <= epsilon_t over s in the subdifferential of Q at the point, and Q(point) <= Q(start).
+
+    epsilon_t = epsilon / t^power at step t of a run (since the start or the last restart). The theorems need the sum of
+    epsilon_t^2 to be finite, so power > 1/2; `sum_of_squares` reports it. Both inequalities are checked up to the
+    rounding error of their terms.
 
     epsilon: >= 0, the bound for the paper's Q_t, of (4) or (6): a problem that is `scale` times it has scale * epsilon.
-    Its squares must be summable over the steps for the theorems to apply. The decrease is checked up to the rounding
-    error of Q. max_iterations: >= 1.
+    power: >= 0, 0 for a constant;  max_iterations: >= 1.
 
-    Reference: RAMDA paper (NeurIPS 2024), condition (7).
+    Reference: RAMDA paper (NeurIPS 2024), conditions (7) and (8).
     """
 
     epsilon: float
     max_iterations: int = 100
+    power: float = 0.0
 
     def __post_init__(self) -> None:
         validate.store(self, epsilon=validate.nonnegative("epsilon", self.epsilon))
         validate.store(self, max_iterations=validate.count("max_iterations", self.max_iterations))
+        validate.store(self, power=validate.nonnegative("power", self.power))
+
+    def at(self, t: int) -> SubgradientNorm:
+        return replace(self, epsilon=self.epsilon * t**-self.power, power=0.0) if self.power else self
+
+    def sum_of_squares(self, steps: int) -> float:
+        """The sum of epsilon_t^2 over the steps t = 1, ..., steps, for steps >= 0."""
+        return math.fsum(self.at(t).epsilon ** 2 for t in range(1, steps + 1))
 
     def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
-        upper = problem.objective(start, psi)
-        rounding = 8 * array_namespace(start).finfo(start.dtype).eps * math.sqrt(max(math.prod(start.shape), 1))
+        xp, upper = array_namespace(start), problem.objective(start, psi)
+        unit = 8 * xp.finfo(start.dtype).eps
+        rounding = unit * math.sqrt(max(math.prod(start.shape), 1))
 
         def reached(point: Array, previous: Array, iteration: int) -> bool:
-            if not bool(problem.residual(point, psi) <= problem.scale * self.epsilon):
+            terms = xp.abs(problem.linear) + problem.metric * (xp.abs(point) + xp.abs(problem.anchor))
+            floor = unit * xp.sqrt(xp.sum(terms * terms))
+            if not bool(problem.residual(point, psi) <= problem.scale * self.epsilon + floor):
                 return False
             slack = rounding * (_terms(problem, psi, start) + _terms(problem, psi, point))
             return bool(problem.objective(point, psi) <= upper + slack)
@@ -47,7 +62,7 @@ def _terms(problem: Subproblem, psi: Regularizer, w: Array) -> Array:
     xp = array_namespace(w)
     move = xp.abs(w - problem.anchor)
     smooth = xp.sum(move * (xp.abs(problem.linear) + 0.5 * (problem.metric * move)))
-    return smooth + problem.weight * xp.abs(psi.value(w))
+    return smooth + problem.weight * xp.abs(psi.value(w)) if problem.weight else smooth
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from optkit.core import Array, Regularizer
-from optkit.regularizers import L1, GroupLasso, GroupNorm, Zero
+from optkit.regularizers import L1, Grouped, GroupLasso, Zero
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def blocks(psi: Regularizer, shape: tuple[int, ...]) -> list[np.ndarray]:
 def _block_of(psi: Regularizer, index: tuple[int, ...]) -> tuple[int, ...]:
     if psi.separable:
         return index
-    if isinstance(psi, GroupNorm):
+    if isinstance(psi, Grouped):
         assert isinstance(psi.axes, tuple)
         inside = {axis % len(index) for axis in psi.axes}
         return tuple(i for axis, i in enumerate(index) if axis not in inside)

@@ -120,7 +120,7 @@ REFUSALS: list[tuple[Any, Any, list[str]]] = [
     (SubproblemSolver, {"name": "L1"}, ["key.name: there is no SubproblemSolver 'L1'; ", "allowed: ", "ClosedForm"]),
     (Preconditioner, {"name": "cuberoot"}, ["key.name: there is no Preconditioner 'cuberoot'", "CubeRoot"]),
     (Regularizer, {"name": "Regularizer"}, ["key.name: there is no Regularizer 'Regularizer'; "]),
-    (Regularizer, {"name": "GroupNorm"}, ["key.name: there is no Regularizer 'GroupNorm'; "]),
+    (Regularizer, {"name": "Grouped"}, ["key.name: there is no Regularizer 'Grouped'; "]),
     (Regularizer, {"strength": 0.1}, ["key.name: missing; allowed: ", "L1"]),
     (Regularizer, {"name": None}, ["key.name: missing; allowed: "]),
     (Regularizer, {"name": ["L1"]}, ["key.name: there is no Regularizer ['L1']; "]),
@@ -202,5 +202,5 @@ def test_what_is_no_plain_data_is_not_written(value: Any) -> None:
 
 def test_abstract_parts_are_no_components() -> None:
     assert {"L1", "GroupLasso", "Zero"} <= set(components(Regularizer))
-    assert not {"GroupNorm", "Regularizer", "Support"} & set(components(Regularizer))
+    assert not {"Grouped", "Regularizer", "Support"} & set(components(Regularizer))
     assert components(Averaging)["ConstantAveraging"] is ConstantAveraging

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from optkit import validate
 from optkit.core import Regularizer
-from optkit.regularizers import GroupNorm
+from optkit.regularizers import Grouped
 
 Axes = tuple[int, ...]
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -88,7 +88,7 @@ def _weights(name: str, module: nn.Module, psi: Regularizer) -> Iterator[tuple[T
 
 
 def _chooses_axes(psi: Regularizer) -> bool:
-    return isinstance(psi, GroupNorm) and psi.axes is None
+    return isinstance(psi, Grouped) and psi.axes is None
 
 
 def _with_axes(psi: Regularizer, axes: Axes) -> Regularizer:

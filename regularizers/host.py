@@ -1,0 +1,17 @@
+"""Arrays of any back end and device as numpy arrays on the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_cupy_array, is_torch_array, to_device
+
+from optkit.core import Array
+
+
+def to_host(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
+    """A copy of the array in numpy."""
+    if is_cupy_array(a):
+        a = to_device(a, "cpu")
+    return np.array(a.numpy(force=True) if is_torch_array(a) else a)

@@ -1,0 +1,31 @@
+"""Safe screening: the blocks that are zero in the solution, found before the first iteration."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from optkit.core import Array, Regularizer, Subproblem
+
+
+def step_sizes(problem: Subproblem, psi: Regularizer) -> Array:
+    """1 / (the largest entry of the metric on each block), a valid scale for psi's prox: one step size a block is
+    enough because Q separates over blocks."""
+    return 1.0 / psi.block_max(array_namespace(problem.anchor).ones_like(problem.anchor) * problem.metric)
+
+
+def zero_blocks(problem: Subproblem, psi: Regularizer, step: Array) -> Array | None:
+    """Booleans, constant on blocks: where the solution is zero, exactly; None for psi that is not convex.
+
+    0 is the solution on a block iff it is stationary there, and it is iff a proximal gradient step from 0 stays.
+    """
+    if not psi.convex:
+        return None
+    xp = array_namespace(problem.anchor)
+    point = psi.prox(-step * problem.gradient(xp.zeros_like(problem.anchor)), step * problem.weight)
+    return psi.block_max(xp.abs(point)) == 0
+
+
+def clear(w: Array, blocks: Array | None) -> Array:
+    """w with zeros on these blocks."""
+    xp = array_namespace(w)
+    return w if blocks is None else xp.where(blocks, xp.zeros_like(w), w)
