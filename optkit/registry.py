@@ -2,6 +2,9 @@
 
 A part is written as a mapping with its class under `name` and its fields beside it:
 `{name: GroupLasso, strength: 1.0e-4, axes: [0]}`. What is read is checked against the types of the fields.
+
+Plug-ins are parts and named methods that other distributions declare by entry points. They are read once a process,
+when names are first needed.
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ import importlib
 import inspect
 import types
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, Union
 
 from optkit.core import (
@@ -36,15 +42,23 @@ KINDS: dict[type, str] = {
 }
 """The package whose public names hold the parts of each kind."""
 
+METHODS = "optkit.algorithms"
+"""The package whose public names hold the named methods, and the group of entry points that declare others."""
+
+GROUPS: dict[type, str] = {**KINDS, Preconditioner: "optkit.preconditioners"}
+"""The group of entry points that declare the plug-ins of each kind."""
+
 
 class DataError(ValueError):
     """Plain data that does not describe a part; the message is one line: key, what was given, what is allowed."""
 
 
 def components(kind: type) -> dict[str, type]:
-    """The parts of a kind (a class of optkit.core) by name; parts defined elsewhere and imported are MODULE:CLASS."""
+    """The parts of a kind (a class of optkit.core) by name: those of optkit, plug-ins by the names of their entry
+    points, and others that are imported as MODULE:CLASS. Warns once of each plug-in that can not be used."""
     importlib.import_module(KINDS[kind])  # defines the parts that come with optkit
-    return {_name_of(kind, part): part for part in _subclasses(kind) if not inspect.isabstract(part)}
+    plugins = {name: part for name, part in _plugins(GROUPS[kind]).items() if _is_part(kind, part)}
+    return {_name_of(kind, part): part for part in _subclasses(kind) if _is_part(kind, part)} | plugins
 
 
 def _subclasses(kind: type) -> Iterator[type]:
@@ -54,16 +68,72 @@ def _subclasses(kind: type) -> Iterator[type]:
         yield from _subclasses(part)
 
 
+def _is_part(kind: type, value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, kind) and not inspect.isabstract(value)
+
+
 def _name_of(kind: type, part: type) -> str:
-    public = getattr(importlib.import_module(KINDS[kind]), part.__name__, None) is part
-    return part.__name__ if public else f"{part.__module__}:{part.__qualname__}"
+    if getattr(importlib.import_module(KINDS[kind]), part.__name__, None) is part:
+        return part.__name__
+    names = (name for name, plugin in _plugins(GROUPS[kind]).items() if plugin is part)
+    return next(names, f"{part.__module__}:{part.__qualname__}")
 
 
 def methods() -> dict[str, Callable[..., Any]]:
-    """The named methods of optkit.algorithms by name."""
-    module = importlib.import_module("optkit.algorithms")
-    functions = {name: getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name))}
-    return {name: f for name, f in functions.items() if typing.get_type_hints(f).get("return") is module.ProximalMethod}
+    """The named methods by name: those of optkit.algorithms, and plug-ins. Warns as `components`."""
+    module = importlib.import_module(METHODS)
+    values = {**_plugins(METHODS), **{name: getattr(module, name) for name in module.__all__}}
+    return {name: value for name, value in values.items() if _is_method(value)}
+
+
+def _is_method(value: Any) -> bool:
+    method = importlib.import_module(METHODS).ProximalMethod
+    return inspect.isfunction(value) and typing.get_type_hints(value).get("return") is method
+
+
+@cache
+def _plugins(group: str) -> dict[str, Any]:
+    """The parts and methods that the entry points of a group declare, by name; warns of each that is left out."""
+    found: dict[str, Any] = {}
+    for entry in sorted(entry_points(group=group)):
+        try:
+            found[entry.name] = _load(entry, found)
+        except DataError as error:
+            origin = entry.dist.name if entry.dist else "an unknown distribution"
+            plugin, reason = f"{entry.name} = {entry.value} ({group}) of {origin}", " ".join(str(error).split())
+            warnings.warn(f"the plug-in {plugin} is left out: {reason}", stacklevel=2)
+    return found
+
+
+def _load(entry: EntryPoint, found: Mapping[str, Any]) -> Any:
+    """What the entry point declares; raises DataError where that is of no use in its group or under its name."""
+    home = next(KINDS[kind] for kind, group in GROUPS.items() if group == entry.group)
+    if entry.name in importlib.import_module(home).__all__:
+        raise DataError(f"{home}.{entry.name} has this name; rename the plug-in")
+    if other := found.get(entry.name):
+        raise DataError(f"{other.__module__}:{other.__qualname__} has this name; rename one of them or uninstall it")
+    try:
+        value = entry.load()
+        groups = _groups_of(value)
+    except (Exception, SystemExit) as error:  # whatever a module may raise when it is imported
+        raise DataError(f"{type(error).__name__}: {error}; mend its distribution or uninstall it") from error
+    if entry.group not in groups:
+        raise DataError(f"declare it in the group {groups[0]}" if groups else _misfit(value, entry.group))
+    return value
+
+
+def _groups_of(value: Any) -> list[str]:
+    """The groups in which the value may be declared."""
+    return [group for kind, group in GROUPS.items() if _is_part(kind, value)] + [METHODS] * _is_method(value)
+
+
+def _misfit(value: Any, group: str) -> str:
+    """Why a value of no group does not belong to this one."""
+    if lacking := getattr(value, "__abstractmethods__", None):
+        return f"it is abstract; define {', '.join(sorted(lacking))}"
+    kinds = " or ".join(kind.__name__ for kind, home in GROUPS.items() if home == group)
+    method = ", nor a function annotated to return a ProximalMethod" if group == METHODS else ""
+    return f"it is no class derived from {kinds}{method}"
 
 
 def to_data(value: Any) -> Any:

@@ -52,7 +52,10 @@ class Pinned(Manifold):
         if not isinstance(other, Pinned):
             raise TypeError(f"a {type(self).__name__} is compared with another, got {type(other).__name__}")
         if self._space != other._space:
-            raise ValueError(f"the manifolds are of different arrays, blocks or levels: {self._space}, {other._space}")
+            raise ValueError(
+                "the two manifolds are of arrays or blocks of different shapes: "
+                f"{self.shape}, {other.shape}, or of different levels: {self.levels}, {other.levels}"
+            )
         return int(np.count_nonzero(self.labels != other.labels)) * self._block_size
 
     @property

@@ -51,19 +51,19 @@ class SecularNewton(SubproblemSolver):
         equation, dtype = SecularEquation.of(problem, psi), problem.anchor.dtype
         limit = stopping.max_iterations if stopping else self.max_iterations
         reached = stopping.begin(problem, psi, start) if stopping else None
-        at, point, iteration = _first(equation), start, 0
-        done = reached is None and _settled(equation, at)
+        at, point, iteration = first(equation), start, 0
+        done = reached is None and settled(equation, at)
         while not done and iteration < limit:
-            at, iteration = _next(equation, at), iteration + 1
+            at, iteration = following(equation, at), iteration + 1
             if reached is None:
-                done = _settled(equation, at)
+                done = settled(equation, at)
             else:
                 previous, point = point, equation.point(at, dtype)
                 done = reached(point, previous, iteration)
         return Solution(equation.point(at, dtype), iteration, equation.residual(at), done)
 
 
-def _first(equation: SecularEquation) -> Iterate:
+def first(equation: SecularEquation) -> Iterate:
     """The larger of two points left of the root: a step from 0, and max (|b_i| - lam) / d_i, from one entry."""
     xp = array_namespace(equation.b)
     norm, top, ones = or_one(equation.norm), or_one(equation.top), xp.ones_like(equation.norm)
@@ -72,13 +72,13 @@ def _first(equation: SecularEquation) -> Iterate:
     return equation.at(xp.where(equation.active, xp.maximum(first, entry), xp.ones_like(equation.norm)))
 
 
-def _next(equation: SecularEquation, at: Iterate) -> Iterate:
+def following(equation: SecularEquation, at: Iterate) -> Iterate:
     """The next iterate; a step to the left can only be rounding and is not taken."""
     step = at.theta * _step(equation, at.q * at.q, at.x, at.top, at.norm, 1.0)
     return equation.at(array_namespace(step).where(equation.active & (step > 0), at.theta + step, at.theta))
 
 
-def _settled(equation: SecularEquation, at: Iterate) -> bool:
+def settled(equation: SecularEquation, at: Iterate) -> bool:
     """Whether every active group is at its root up to rounding."""
     xp = array_namespace(at.norm)
     size = math.prod(equation.b.shape) / max(math.prod(at.norm.shape), 1)

@@ -43,12 +43,12 @@ class SubgradientNorm(StoppingRule):
 
     def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
         xp, upper = array_namespace(start), problem.objective(start, psi)
-        unit = 8 * xp.finfo(start.dtype).eps
-        rounding = unit * math.sqrt(max(math.prod(start.shape), 1))
+        eps = xp.finfo(start.dtype).eps
+        rounding = 8 * eps * math.sqrt(max(math.prod(start.shape), 1))
 
         def reached(point: Array, previous: Array, iteration: int) -> bool:
             terms = xp.abs(problem.linear) + problem.metric * (xp.abs(point) + xp.abs(problem.anchor))
-            floor = unit * xp.sqrt(xp.sum(terms * terms))
+            floor = 2 * eps * xp.sqrt(xp.sum(terms * terms))
             if not bool(problem.residual(point, psi) <= problem.scale * self.epsilon + floor):
                 return False
             slack = rounding * (_terms(problem, psi, start) + _terms(problem, psi, point))

@@ -368,8 +368,8 @@ class Whole(Regularizer):
     strength: float
     convex = True
 
-    def value(self, w: Array) -> Array:
-        return self.strength * array_namespace(w).sum(w * w) ** 0.5
+    def block_values(self, w: Array) -> Array:
+        return self.strength * array_namespace(w).sum(w * w, keepdims=True) ** 0.5
 
     def prox(self, v: Array, scale: Any) -> Array:
         xp = array_namespace(v)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from optkit.core import Solution, Subproblem
 from optkit.regularizers import L1, GroupLasso
 from optkit.solvers import ClosedForm, FixedIterations, SecularNewton, SubgradientNorm
-from optkit.solvers.secular_newton import SecularEquation
+from optkit.solvers.secular import SecularEquation
+from optkit.solvers.secular_newton import first, following
 
 from .cases import EACH_BACKEND, Backend, examples, host
 
@@ -210,12 +211,12 @@ def test_every_back_end_finds_the_same(backend: Backend, drawn: Problem) -> None
 def rises_from_the_left(problem: Problem) -> None:
     equation = problem.equation()
     active, root = norms(problem.b) > problem.lam, bisection(*problem)
-    at, ulps = equation.begin(), 16 * np.finfo(float).eps
+    at, ulps = first(equation), 16 * np.finfo(float).eps
     for _ in range(10):
         theta, norm = at.theta[0][active], at.norm[0][active]
         assert np.all(theta > 0) and np.all(norm >= 1 - ulps), "right of the root"
         assert np.all(theta <= root[active] * (1 + 1e-10))
-        at = equation.newton(at)
+        at = following(equation, at)
         assert np.all(at.theta[0][active] >= theta), "fell"
 
 
@@ -323,7 +324,7 @@ def test_other_regularizers_are_refused_in_words() -> None:
     b = np.ones((2, 2))
     problem, words = (
         Subproblem(-b, b, b, 1.0),
-        r"SecularNewton needs a norm of groups \(GroupLasso\), got L1; use ProximalGradient",
+        "SecularNewton needs a function of the norms of groups, such as GroupLasso, got L1; use ClosedForm",
     )
     with pytest.raises(ValueError, match=words):
         SecularNewton().solve(problem, L1(0.1), b)

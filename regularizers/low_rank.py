@@ -1,0 +1,202 @@
+"""Low rank: the nuclear norm and the constraint on the rank."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from optkit import validate
+from optkit.core import Array, Manifold, Regularizer
+
+from .groups import group_max
+from .host import to_host
+from .sparse import where_scaled
+from .svd import SVD, svd
+
+
+@dataclass(frozen=True, eq=False)
+class FixedRank(Manifold):
+    """The matrices of one rank, a smooth manifold of dimension rank (m + n - rank).
+
+    rank: >= 0;  shape: (m, n).  A matrix has the rank of those singular values that are not rounding errors.
+
+    Reference: Vandereycken, "Low-rank matrix completion by Riemannian optimization", 2013.
+    """
+
+    rank: int
+    shape: tuple[int, ...]
+
+    @property
+    def dimension(self) -> int:
+        return self.rank * (sum(self.shape) - self.rank)
+
+    @property
+    def ambient(self) -> int:
+        return math.prod(self.shape)
+
+    def contains(self, w: Array, tol: float = 0.0) -> bool:
+        """Whether all singular values of w but the first `rank` are at most tol, or rounding errors."""
+        if not np.all(np.isfinite(host := to_host(w))):
+            return False
+        found = svd(host)
+        return bool(np.all(~found.rank()[self.rank :] | (found.s[self.rank :] <= tol)))
+
+    def distance(self, other: Manifold) -> int:
+        """The difference of the dimensions."""
+        if not isinstance(other, FixedRank):
+            raise TypeError(f"a FixedRank is compared with a FixedRank, got {type(other).__name__}")
+        if other.shape != self.shape:
+            raise ValueError(f"the manifolds are of matrices of different shapes: {self.shape}, {other.shape}")
+        return abs(self.dimension - other.dimension)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FixedRank) and (self.rank, self.shape) == (other.rank, other.shape)
+
+    def __hash__(self) -> int:
+        return hash((self.rank, self.shape))
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} of {min(self.shape)}"
+
+
+class LowRank(Regularizer):
+    """Functions of the singular values of a matrix, one block.  Raises ValueError for arrays that are no matrices."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 2:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name} needs a matrix, got shape {tuple(shape)}; view a convolution (out, in, height, width) as one "
+                f"with OnView({name}(...), shape=(0, -1))"
+            )
+
+    def svd(self, a: Array) -> SVD:
+        """The decomposition of a; errors as `check`, and those of a matrix that is not finite."""
+        self.check(a.shape)
+        return svd(a)
+
+    def manifold(self, w: Array) -> FixedRank:
+        rank = self.svd(w).rank()
+        return FixedRank(int(np.count_nonzero(to_host(rank))), tuple(w.shape))
+
+    def block_max(self, a: Array) -> Array:
+        return group_max(a, (0, 1))
+
+
+def _matrix(a: Array) -> Array:
+    """A 0-d array as the value of the one block."""
+    return array_namespace(a).reshape(a, (1, 1))
+
+
+def _infinite_where(condition: Array, a: Array) -> Array:
+    """A 0-d a, infinite where the condition is true, as the value of the one block."""
+    xp = array_namespace(a)
+    return _matrix(xp.where(condition, xp.full_like(a, math.inf), a))
+
+
+def _outside(at: SVD, kept: Array, u: Array) -> Array:
+    """The part of u in the normal space of the matrices of this rank: P u Q with the projections P and Q on the
+    complements of the columns and of the rows that are kept."""
+    xp = array_namespace(u)
+    columns, rows = at.u * xp.astype(kept, u.dtype), at.vh * xp.astype(kept, u.dtype)[:, None]
+    left = u - columns @ (xp.matrix_transpose(columns) @ u)
+    return left - (left @ xp.matrix_transpose(rows)) @ rows
+
+
+@dataclass(frozen=True)
+class NuclearNorm(LowRank):
+    """psi(w) = strength * (sum of the singular values of w: (m, n));  prox: soft thresholding of the singular values.
+
+    strength: >= 0, without a factor for the size.  Raises ValueError or TypeError for other strengths, ValueError for
+    arrays that are no matrices and for those with NaN or infinity. A convolution weight (out, in, height, width) is
+    regularized as the matrix (out, in height width) by OnView(NuclearNorm(...), shape=(0, -1)).
+
+    Reference: Fazel, Hindi and Boyd, "A rank minimization heuristic", 2001; Watson, "Characterization of the
+    subdifferential of some matrix norms", 1992.
+    """
+
+    strength: float
+    convex = True
+    homogeneous = True
+
+    def __post_init__(self) -> None:
+        validate.store(self, strength=validate.nonnegative("strength", self.strength))
+
+    def block_values(self, w: Array) -> Array:
+        return self.strength * _matrix(array_namespace(w).sum(self.svd(w).s))
+
+    def prox(self, v: Array, scale: Array | float) -> Array:
+        xp, at = array_namespace(v), self.svd(v)
+        threshold = xp.zeros_like(at.s) + _number(scale) * self.strength
+        shrunk = xp.where(at.s > threshold, at.s - threshold, xp.zeros_like(at.s))
+        whole = xp.all(threshold == 0)  # nothing to do: v as it is, not put together again
+        return xp.where(whole, v, at.compose(shrunk))
+
+    def project_subdifferential(self, w: Array, u: Array) -> Array:
+        xp, at = array_namespace(w), self.svd(w)
+        kept = at.rank()
+        normal = self.svd(_outside(at, kept, u))
+        level = xp.full_like(normal.s, self.strength)
+        ball = normal.compose(xp.minimum(normal.s, level))  # spectral norm <= strength on the complements
+        return self.strength * at.compose(xp.astype(kept, u.dtype)) + ball
+
+    def block_margins(self, w: Array, gradient: Array) -> Array:
+        xp, at = array_namespace(w), self.svd(w)
+        kept = at.rank()
+        inside = self.strength - self.svd(_outside(at, kept, gradient)).largest()
+        return _infinite_where(xp.all(kept), inside)
+
+    def block_lambda_max(self, gradient: Array) -> Array:
+        return _matrix(self.svd(gradient).largest())
+
+
+def _number(scale: Array | float) -> Array | float:
+    """A scale that is constant on the matrix, as one number."""
+    return scale if isinstance(scale, (int, float)) else array_namespace(scale).max(scale)
+
+
+@dataclass(frozen=True)
+class RankConstraint(LowRank):
+    """psi(w) = 0 where the rank of w: (m, n) is at most `rank`, else infinite;  prox: the largest singular values kept.
+
+    rank: >= 0.  Raises ValueError or TypeError for other ranks, ValueError for arrays that are no matrices.
+
+    Reference: Eckart and Young, "The approximation of one matrix by another of lower rank", 1936; for the normal cone
+    Luke, "Prox-regularity of rank constraint sets and implications for algorithms", 2013.
+    """
+
+    rank: int
+
+    def __post_init__(self) -> None:
+        validate.store(self, rank=validate.count("rank", self.rank, least=0))
+
+    def block_values(self, w: Array) -> Array:
+        at = self.svd(w)
+        return _infinite_where(self._exceeded(at), 0 * at.largest())
+
+    def prox(self, v: Array, scale: Array | float) -> Array:
+        xp, at = array_namespace(v), self.svd(v)
+        point = at.compose(xp.where(at.order() < self.rank, at.s, xp.zeros_like(at.s)))
+        return where_scaled(scale, v if self.rank >= min(v.shape) else point, v)
+
+    def project_subdifferential(self, w: Array, u: Array) -> Array:
+        """Of the normal cone: on the complements, and of rank min(m, n) - `rank` where w has a smaller rank."""
+        xp, at = array_namespace(w), self.svd(w)
+        normal = self.svd(_outside(at, at.rank(), u))
+        few = normal.order() < min(w.shape) - self.rank
+        cone = normal.compose(xp.where(self._reached(at) | few, normal.s, xp.zeros_like(normal.s)))
+        return xp.where(self._exceeded(at), xp.full_like(u, math.inf), cone)
+
+    def block_margins(self, w: Array, gradient: Array) -> Array:
+        """Infinite where the rank is exactly `rank`; 0 below, where small changes of the gradient raise it."""
+        at = self.svd(w)
+        return _infinite_where(self._reached(at) | (self.rank >= min(w.shape)), 0 * at.largest())
+
+    def _exceeded(self, at: SVD) -> Array:
+        return array_namespace(at.s).any(at.rank() & (at.order() >= self.rank))
+
+    def _reached(self, at: SVD) -> Array:
+        return array_namespace(at.s).sum(array_namespace(at.s).astype(at.rank(), at.s.dtype)) >= self.rank

@@ -1,0 +1,3 @@
+"""A module that can not be imported."""
+
+raise ImportError("it needs a library\nthat is not there")
