@@ -2,7 +2,7 @@
 
 from .averaging import ConstantAveraging, SquareRootRamp
 from .estimators import DualAveraging, MovingAverage
-from .method import MethodState, ProximalMethod, Step, compose
+from .method import MethodState, ProximalMethod, Step, compose, warn_uncertified
 from .named import adamw, proxgen, proxsgd, ramda, rmda
 from .preconditioners import AdamRoot, Constant, CubeRoot, SqrtCount
 from .restarts import Stages
@@ -29,4 +29,5 @@ __all__ = [
     "proxsgd",
     "ramda",
     "rmda",
+    "warn_uncertified",
 ]

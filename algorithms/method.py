@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
@@ -13,6 +14,7 @@ from optkit.core import (
     Array,
     Averaging,
     Clock,
+    ConvergenceWarning,
     GradientEstimator,
     Preconditioner,
     Regularizer,
@@ -53,6 +55,17 @@ class Step(NamedTuple):
         """Whether W_t and all arrays of the state are finite: an overflow in a sum would stay there for ever."""
         arrays = [self.w, *self.state.estimator, *self.state.preconditioner]
         return all(bool(array_namespace(a).all(array_namespace(a).isfinite(a))) for a in arrays if is_array_api_obj(a))
+
+
+def warn_uncertified(where: str, solution: Solution) -> None:
+    """Warn of a solve that stopped at its iteration limit. Front ends do it for the first one, and count them all."""
+    warnings.warn(
+        f"{where}: the subproblem's solver stopped at its limit of {solution.iterations} iterations with residual "
+        f"{float(solution.residual):.2g}; raise max_iterations, loosen the stopping rule or choose an exact solver "
+        "(further ones are only counted, as `uncertified`)",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
 
 
 class Kernel(Protocol):

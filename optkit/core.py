@@ -236,6 +236,10 @@ class Subproblem:
         return xp.sqrt(xp.sum(s * s))
 
 
+class ConvergenceWarning(UserWarning):
+    """A solver stopped at its iteration limit before it met its stopping rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Solution:
     """What a solver found. Not converging is a result, never silent.

@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
 from optkit import validate
-from optkit.algorithms import MethodState, ProximalMethod, Stages
+from optkit.algorithms import MethodState, ProximalMethod, Stages, warn_uncertified
 from optkit.core import Array, Solution
 
 
@@ -64,7 +64,7 @@ def minimize(
 
     Raises ValueError or TypeError, before the first step, for a start that is no floating-point array, not finite, or
     that psi does not fit; ValueError naming the step for a gradient that is not finite or of another shape or dtype,
-    and for an overflow.
+    and for an overflow. Warns (ConvergenceWarning) of the first subproblem solve that stops at its iteration limit.
     """
     validate.instance("method", method, ProximalMethod, "for example optkit.algorithms.ramda(L1(1e-3))")
     steps = validate.count("steps", steps, least=0)
@@ -89,7 +89,10 @@ def minimize(
             raise ValueError(f"step {taken + 1} overflows; lower lr ({now.lr}) or scale the problem")
         w, state, solution = step
         taken += 1
-        uncertified += not bool(solution.converged)
+        if not bool(solution.converged):
+            uncertified += 1
+            if uncertified == 1:
+                warn_uncertified(f"step {taken}", solution)
         if callback is not None and callback(Progress(taken, w, now, state, solution)):
             break
     return Result(w, now.structured(w, state), taken, uncertified, now, state)

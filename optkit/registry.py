@@ -191,9 +191,8 @@ def call(function: Callable[..., Any], data: Any, key: str) -> Any:
 def read_arguments(function: Callable[..., Any], data: Any, key: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
     """All keyword arguments of a function or class, but those given elsewhere: from the data, checked by their type
     hints, or else the defaults."""
-    target: Any = function
-    hints = typing.get_type_hints(target.__init__ if isinstance(function, type) else target)
     parameters = {name: p for name, p in inspect.signature(function).parameters.items() if name not in given}
+    hints = _hints(function, parameters)
     data = dict(_mapping(data, key))
     for name in data:
         if name not in parameters:
@@ -207,6 +206,14 @@ def read_arguments(function: Callable[..., Any], data: Any, key: str, given: tup
         else:
             arguments[name] = parameter.default
     return arguments
+
+
+def _hints(function: Any, names: Iterable[str]) -> dict[str, Any]:
+    """The types of these arguments. Those of a dataclass's fields are read in the modules that define the fields."""
+    if is_dataclass(function) and set(names) <= {field.name for field in fields(function)}:
+        return typing.get_type_hints(function)
+    target: Any = function
+    return typing.get_type_hints(target.__init__ if isinstance(function, type) else target)
 
 
 def allowed(name: object, names: Iterable[str]) -> str:

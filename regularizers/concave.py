@@ -74,9 +74,9 @@ class SCAD(SparsePenalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        validate.store(self, a=validate.real("a", self.a, "a number > 2"))
+        validate.store(self, a=validate.real("a", self.a, "a finite number > 2"))
         if self.a <= 2:
-            raise ValueError(f"a must be a number > 2, got {self.a!r}")
+            raise ValueError(f"a must be a finite number > 2, got {self.a!r}")
 
     @property
     def weak_convexity(self) -> float:

@@ -193,7 +193,7 @@ class RankConstraint(LowRank):
     def block_margins(self, w: Array, gradient: Array) -> Array:
         """Infinite where the rank is exactly `rank`; 0 below, where small changes of the gradient raise it."""
         at = self.svd(w)
-        return _infinite_where(self._reached(at) | (self.rank >= min(w.shape)), 0 * at.largest())
+        return _infinite_where(self._reached(at) | array_namespace(w).all(at.rank()), 0 * at.largest())
 
     def _exceeded(self, at: SVD) -> Array:
         return array_namespace(at.s).any(at.rank() & (at.order() >= self.rank))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Scaled(Regularizer):
     def __post_init__(self) -> None:
         validate.instance("psi", self.psi, Regularizer, "for example L1(1e-3)")
         factor = np.asarray(self.factor, dtype=float) if isinstance(self.factor, (list, tuple)) else self.factor
-        if is_array_api_obj(factor):
+        if is_array_api_obj(factor) and not isinstance(factor, Real):
             if isinstance(self.psi, OnView):
                 raise ValueError(
                     "Scaled needs a number as the factor of an OnView; put Scaled inside the OnView instead"

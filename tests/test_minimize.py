@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 
 from optkit import minimize, problems
 from optkit.algorithms import ProximalMethod, Stages, proxgen, proxsgd, ramda, rmda
-from optkit.core import Array, Regularizer
+from optkit.core import Array, ConvergenceWarning, Regularizer
 from optkit.minimize import Progress
 from optkit.regularizers import L1, GroupLasso
 from optkit.solvers import ProximalGradient, SubgradientNorm
@@ -214,10 +214,12 @@ def test_the_start_is_left_as_it_is() -> None:
     np.testing.assert_array_equal(start, np.ones(SHAPE))
 
 
-def test_solves_that_do_not_converge_are_counted() -> None:
+def test_solves_that_do_not_converge_are_counted_and_the_first_one_is_told() -> None:
     hopeless = SubgradientNorm(0.0, max_iterations=1)
     method = ramda(GROUPS, solver=ProximalGradient(), stopping=hopeless)
-    assert minimize(LeastSquares(np.ones(SHAPE)), method, steps=7).uncertified == 7
+    with pytest.warns(ConvergenceWarning, match=r"^step 1: .* limit of 1 iterations with residual [\d.e-]+; ") as told:
+        assert minimize(LeastSquares(np.ones(SHAPE)), method, steps=7).uncertified == 7
+    assert len(told) == 1
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -29,9 +29,12 @@ VALUES: list[tuple[Any, Any]] = [
     (int, 3),
     (bool, False),
     (str, "text"),
+    (tuple[float, ...], (-1.0, 0.0, 2.0)),
+    (Any | float, 0.25),
     (StoppingRule, FixedIterations(3)),
+    (Regularizer, GroupLasso(0.5, axes=(0, 2))),
 ]
-SPECIAL: dict[str, dict[str, Any]] = {}
+SPECIAL: dict[str, dict[str, Any]] = {"NMSparsity": {"n": 2, "m": 4}}
 
 
 def example(part: type) -> Any:
@@ -72,8 +75,9 @@ def test_a_part_comes_back(kind: type, part: Any, writer: Callable[[Any], Any]) 
 def test_how_a_part_is_written() -> None:
     lasso = {"name": "GroupLasso", "strength": 1e-4, "axes": [0, 2], "scale_by_size": True}
     assert to_data(GroupLasso(1e-4, axes=(0, 2))) == lasso
-    rule = {"name": "SubgradientNorm", "epsilon": 0.1, "max_iterations": 7}
-    assert to_data(ProximalGradient(SubgradientNorm(0.1, 7))) == {"name": "ProximalGradient", "default": rule}
+    rule = {"name": "SubgradientNorm", "epsilon": 0.1, "max_iterations": 7, "power": 0.0}
+    solver = {"name": "ProximalGradient", "default": rule, "backtracking": False}
+    assert to_data(ProximalGradient(SubgradientNorm(0.1, 7))) == solver
 
 
 def test_what_is_not_said_is_the_default_and_integers_are_numbers() -> None:

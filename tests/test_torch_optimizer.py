@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optkit.algorithms import ConstantAveraging, ProximalMethod, SquareRootRamp, adamw, proxgen, proxsgd, ramda
-from optkit.core import Regularizer
+from optkit.core import ConvergenceWarning, Regularizer
 from optkit.regularizers import L1, GroupLasso, Zero
 from optkit.solvers import ClosedForm, FixedIterations, ProximalGradient, SecularNewton, SubgradientNorm
 from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, structured
@@ -435,11 +435,13 @@ def test_what_t_does_not_depend_on_what_a_scheduler_does_next(make: Callable[...
     assert_same(optimizer.structured_value(net.weight, optimizer.param_groups[0]), before)
 
 
-def test_solves_that_do_not_converge_are_counted() -> None:
+def test_solves_that_do_not_converge_are_counted_and_the_first_one_is_told() -> None:
     net = Net()
     optimizer = RAMDA(groups(net), solver=ProximalGradient(), stopping=SubgradientNorm(0.0, max_iterations=1))
-    train(net, optimizer, 3)
+    with pytest.warns(ConvergenceWarning, match="^step 1: .* limit of 1 iterations with residual ") as told:
+        train(net, optimizer, 3)
     assert optimizer.uncertified == 3 * 2, "the bias has a closed form"
+    assert len(told) == 1
 
 
 def test_solver_and_stopping_can_be_those_of_a_group() -> None:

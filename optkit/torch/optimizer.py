@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit import validate
-from optkit.algorithms import MethodState, ProximalMethod, Step
+from optkit.algorithms import MethodState, ProximalMethod, Step, warn_uncertified
 from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
 
 from .recipe import Factory, Recipe
@@ -120,8 +120,15 @@ class MethodOptimizer(torch.optim.Optimizer):
             for parameter, step in zip(batch.params, steps, strict=True):
                 parameter.copy_(step.w)
                 self.state[parameter] = pack(step.state)
-                self.uncertified += not bool(step.solution.converged)
+                self._certify(step)
         return loss
+
+    def _certify(self, step: Step) -> None:
+        """Count the solves that stopped at their iteration limit, and warn of the first."""
+        if not bool(step.solution.converged):
+            self.uncertified += 1
+            if self.uncertified == 1:
+                warn_uncertified(f"step {step.state.t}", step.solution)
 
     def restart(self, epsilon_scale: float = 1.0, ramp: bool = False) -> None:
         """Begin a new stage with the next step: t, alpha and both accumulators at 0, anchored at the present weights.

@@ -50,5 +50,14 @@ class Three(FixedIterations):
 
 
 def damped(psi: Regularizer, lr: float = 0.1) -> ProximalMethod:
-    """Proximal gradient steps that become shorter: metric sqrt(t), anchored at W_{t-1}."""
-    return ProximalMethod(psi, LastGradient(), Count(), LinearWeighting(), "previous", lr, UniformAveraging(), Steps())
+    """Proximal gradient steps with metric sqrt(t) and gain lr t, anchored at W_{t-1}."""
+    return ProximalMethod(
+        psi=psi,
+        estimator=LastGradient(),
+        preconditioner=Count(),
+        weighting=LinearWeighting(),
+        anchor="previous",
+        lr=lr,
+        averaging=UniformAveraging(),
+        solver=Steps(),
+    )
