@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test slow lint clean
+.PHONY: help demo test slow bench lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    train a small network on handwritten digits and draw what became zero"
 	@echo "make test    run the tests, without the slow ones"
 	@echo "make slow    run the slow tests"
+	@echo "make bench   time the subproblem solvers on one core and write docs/benchmarks.md (minutes)"
 	@echo "make lint    check style and types: ruff, mypy, pyright"
 	@echo "make clean   remove .venv, build output and caches (not runs/)"
 	@echo "Another interpreter than python3 (3.11 or newer): make PYTHON=python3.12 ..."
@@ -22,6 +23,12 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+bench: $(INSTALLED)
+	mkdir -p .benchmarks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-quiet \
+	  --benchmark-json=.benchmarks/solvers.json
+	$(BIN)/python tests/benchmarks/summary.py .benchmarks/solvers.json docs/benchmarks.md
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -48,7 +48,7 @@ class SubgradientNorm(StoppingRule):
 
         def reached(point: Array, previous: Array, iteration: int) -> bool:
             terms = xp.abs(problem.linear) + problem.metric * (xp.abs(point) + xp.abs(problem.anchor))
-            floor = 2 * eps * xp.sqrt(xp.sum(terms * terms))
+            floor = 8 * eps * xp.sqrt(xp.sum(terms * terms))
             if not bool(problem.residual(point, psi) <= problem.scale * self.epsilon + floor):
                 return False
             slack = rounding * (_terms(problem, psi, start) + _terms(problem, psi, point))

@@ -179,6 +179,19 @@ def test_both_front_ends_find_its_structure() -> None:
     assert least == 0.0 and torch_summary == "4 of 8 entries zero"
 
 
+FEWER_BACKENDS = """
+from functools import partial
+import optkit.testing
+optkit.testing.check_regularizer = partial(optkit.testing.check_regularizer, backends=["numpy64", "torch32"])
+"""
+
+
+def test_it_passes_the_conformance_kit() -> None:
+    """By the test in the README, on two back ends."""
+    test = block("py").replace("my_package", "optkit_negative_part")
+    assert run_python(f"{FEWER_BACKENDS}{test}test_negative_part()\nprint('true')", "negative_part")
+
+
 # --- plug-ins of other kinds ------------------------------------------------------------------------------------------
 
 

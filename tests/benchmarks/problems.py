@@ -1,4 +1,4 @@
-"""The subproblems that are timed. The entries of the metric are log-uniform, the largest `condition` times the least."""
+"""The subproblems that are timed. The entries of the metric are log-uniform in [1, condition] up to a factor."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ class Drawn(NamedTuple):
 
     def array(self, kind: str) -> Drawn:
         """The same numbers in arrays of this kind."""
-        problem = Subproblem(*(array(part, kind) for part in (self.problem.linear, self.problem.anchor)), 1.0, 1.0)
-        return Drawn(replace(problem, metric=array(self.problem.metric, kind)), self.psi, array(self.start, kind))
+        linear, anchor, metric = (getattr(self.problem, name) for name in ("linear", "anchor", "metric"))
+        problem = Subproblem(array(linear, kind), array(anchor, kind), array(metric, kind), self.problem.weight)
+        return Drawn(problem, self.psi, array(self.start, kind))
 
 
 @dataclass(frozen=True)
 class GroupCase:
-    """zeros: percentage of the groups that are zero in the solution;  power: linear and metric * anchor are metric**power
-    times normal numbers, and times a lognormal number a group; 1 as in adaptive methods, 0 independent of the metric."""
+    """zeros: percentage of the groups that are zero in the solution;  power: linear and metric * anchor are normal
+    numbers times metric**power, and times a lognormal number a group; with 1 as in adaptive methods. It begins at 0.
+    """
 
     size: int
     condition: float

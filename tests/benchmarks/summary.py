@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,13 +14,14 @@ TEXT = """\
 # Time to a certificate
 
 Written by `make bench`. The time until a subproblem solver finds a point with a subgradient of norm at most
-1e-6 ||metric * anchor - linear||, which is tested in every iteration. The entries of the diagonal metric are log-uniform,
-the largest `condition` times the smallest in each group; all arrays of the group lasso have 294,912 entries. Every answer
-is checked in float64: its residual, its number of zero groups and its distance to the exact solution.
+1e-6 ||metric * anchor - linear||, tested in every iteration. The entries of the diagonal metric are log-uniform, the
+largest `condition` times the smallest in each group or matrix; the group lasso's arrays have 294,912 entries and its
+solves start at 0. Each answer is checked in float64: its residual, and for the group lasso its number of zero groups
+and its distance to the exact solution.
 
 The first solver of a table has its time (the median of five solves; of one, where it takes more than a tenth of the
-iteration limit), its iterations in brackets, and its time in *copies* of one array of the same size, measured in the same
-run. The others have their time divided by that of the first. *Not reached*: the relative residual at the iteration limit.
+iteration limit), its iterations in brackets, and its time in *copies* of one array of the same size, measured in the
+same run. The others have their time divided by that. *Not reached*: the relative residual at the iteration limit.
 """
 
 
@@ -31,15 +31,15 @@ def report(data: dict[str, Any]) -> str:
     copies = {(r["kind"], r["entries"]): r["time"] for r in results if r["table"] == "copies"}
     parts = [TEXT, *(f"* {name}: {value}" for name, value in data["machine_info"].items())]
     for title in dict.fromkeys(r["table"] for r in results if r["table"] != "copies"):
-        rows = _rows([r for r in results if r["table"] == title], lambda r: r["case"])
+        rows = _rows([r for r in results if r["table"] == title])
         parts += [f"\n## {title}\n", _overview(rows), "", _table(rows, copies)]
     return "\n".join(parts) + "\n"
 
 
-def _rows(results: list[Result], key: Callable[[Result], Any]) -> list[list[Result]]:
-    """The results with the same key side by side."""
-    keys = {str(key(r)): None for r in results}
-    return [[r for r in results if str(key(r)) == same] for same in keys]
+def _rows(results: list[Result]) -> list[list[Result]]:
+    """The results of each case side by side."""
+    cases = {str(r["case"]): None for r in results}
+    return [[r for r in results if str(r["case"]) == case] for case in cases]
 
 
 def _table(rows: list[list[Result]], copies: dict[tuple[str, int], float]) -> str:
@@ -58,10 +58,9 @@ def _table(rows: list[list[Result]], copies: dict[tuple[str, int], float]) -> st
 def _overview(rows: list[list[Result]]) -> str:
     """One line a condition: the median of the ratios, and their range."""
     lines = []
-    for results in _rows([r for row in rows for r in row], lambda r: r["case"]["condition"]):
-        columns = list(zip(*(row for row in rows if row[0] in results), strict=True))
-        spreads = [_spread(columns[0], column) for column in columns[1:]]
-        lines.append([_plain(results[0]["case"]["condition"]), *spreads])
+    for condition in dict.fromkeys(row[0]["case"]["condition"] for row in rows):
+        bases, *columns = zip(*(row for row in rows if row[0]["case"]["condition"] == condition), strict=True)
+        lines.append([_plain(condition), *(_spread(bases, column) for column in columns)])
     first, *others = (r["solver"] for r in rows[0])
     return _markdown(["condition", *(f"{name} / {first}" for name in others)], lines)
 

@@ -1,0 +1,30 @@
+"""The laws of the parts, to be tried on your own: a regularizer, a solver, a preconditioner. Needs the extra `testing`.
+
+    from optkit.testing import check_regularizer
+
+    def test_my_penalty():
+        check_regularizer(lambda strength: MyPenalty(strength), (3, 4))
+
+Each law is tried on numpy, torch and array-api-strict (those that are installed), in float32 and float64, on numbers
+drawn by hypothesis, the same ones in every run. LawBroken names the part, the law and the back end. To see each law as
+a test of its own, parametrise over REGULARIZER_LAWS and call check_regularizer(..., laws=[name]).
+"""
+
+from .backends import BACKENDS, Backend, host
+from .preconditioners import PRECONDITIONER_LAWS, check_preconditioner
+from .regularizers import REGULARIZER_LAWS, check_regularizer
+from .running import LawBroken
+from .solvers import SOLVER_LAWS, check_solver
+
+__all__ = [
+    "BACKENDS",
+    "PRECONDITIONER_LAWS",
+    "REGULARIZER_LAWS",
+    "SOLVER_LAWS",
+    "Backend",
+    "LawBroken",
+    "check_preconditioner",
+    "check_regularizer",
+    "check_solver",
+    "host",
+]
