@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -56,8 +57,9 @@ class Bounds(Regularizer):
         return Pinned(to_host(labels), tuple(w.shape), (self.lower, self.upper), "entries", self._place)
 
     @property
+    @abstractmethod
     def _place(self) -> str:
-        return "at a bound"
+        """Where the entries are that the manifold pins, in a word or two."""
 
     def block_max(self, a: Array) -> Array:
         return a
@@ -80,6 +82,10 @@ class Box(Bounds):
         if not self.lower < self.upper:
             raise ValueError(f"lower must be below upper, got {self.lower!r} and {self.upper!r}")
         validate.store(self, homogeneous=self.lower in (0, -math.inf) and self.upper in (0, math.inf))
+
+    @property
+    def _place(self) -> str:
+        return "at a bound"
 
 
 @dataclass(frozen=True)

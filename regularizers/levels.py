@@ -87,7 +87,6 @@ class LevelPenalty(Quantizer):
             point = xp.where(w == middle, xp.where(u > 0, high, -high), point)
         return xp.where(w == level, inside, point)
 
-
     def block_margins(self, w: Array, gradient: Array) -> Array:
         """As for all separable psi, but 0 half-way between two levels, where no gradient is far from all others."""
         xp, margins = array_namespace(w), super().block_margins(w, gradient)

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, device
 from optkit import validate
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
 
-from .screening import clear, step_sizes, zero_blocks
+from .iterative import clear, step_sizes, zero_blocks
 from .stopping import SubgradientNorm
 
 

@@ -8,6 +8,8 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
 
+from .iterative import iterative
+
 
 @dataclass(frozen=True)
 class ClosedForm(SubproblemSolver):
@@ -24,7 +26,11 @@ class ClosedForm(SubproblemSolver):
         if bool(array_namespace(metric).all(_on_blocks(psi, problem) == metric)):
             return None
         name = type(psi).__name__
-        return f"ClosedForm needs a metric constant on the blocks of {name}; use SecularNewton or ProximalGradient"
+        radial = psi.radial(problem.anchor, problem.weight) is not None
+        return (
+            f"ClosedForm needs a metric constant on the blocks of {name}; "
+            f"use {'SecularNewton' if radial else iterative(psi)}"
+        )
 
     def solve(
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None

@@ -10,13 +10,14 @@ from array_api_compat import array_namespace
 from optkit.core import Array, Regularizer, Subproblem
 from optkit.regularizers import group_max, group_norm
 
+from .iterative import iterative
+
 
 def objection(name: str, psi: Regularizer, problem: Subproblem) -> str | None:
     """Why there is no secular equation for psi in this problem, with the remedy, or None."""
     radial = psi.radial(problem.anchor, problem.weight)
     if radial is None:
-        iterative = "AcceleratedProximalGradient" if psi.convex else "ProximalGradient"
-        remedy = "ClosedForm" if psi.any_metric else iterative
+        remedy = "ClosedForm" if psi.any_metric else iterative(psi)
         got = f"got {type(psi).__name__}; use {remedy}"
         return f"{name} needs a function of the norms of groups, such as GroupLasso, {got}"
     if psi.convex:

@@ -85,4 +85,4 @@ def _available() -> dict[str, Backend]:
 
 
 BACKENDS = _available()
-"""By name: numpy64, numpy32, torch64, ..., strict32 (array-api-strict), on a GPU also cuda64, cuda32, cupy64, cupy32."""
+"""By name: numpy64, numpy32, torch64, ..., strict32 (array-api-strict), on a GPU also cuda64, cupy64, ..."""

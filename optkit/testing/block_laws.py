@@ -21,8 +21,10 @@ def value_is_the_sum(trial: Trial) -> None:
     law(~np.isnan(host(parts)), f"block_values of {host(w)} is {host(parts)}")
     total = float(np.sum(host(parts)))
     slack = trial.ulps * float(np.sum(np.abs(host(parts)))) if math.isfinite(total) else 0.0
-    law(host(value) == total or abs(float(value) - total) <= slack or total > np.finfo(trial.backend.dtype).max,
-        f"value is {float(value)}, the sum {total}")
+    law(
+        host(value) == total or abs(float(value) - total) <= slack or total > np.finfo(trial.backend.dtype).max,
+        f"value is {float(value)}, the sum {total}",
+    )
 
 
 def blocks_are_a_partition(trial: Trial) -> None:

@@ -23,7 +23,7 @@ class Blocks:
         """Entries that block_max joins, directly or through others, are in one block."""
         labels = np.arange(np.prod(shape, dtype=int)).reshape(shape)
         for index in np.ndindex(*shape):
-            joined = touched(psi, shape, index) > 0
+            joined = np.array(touched(psi, shape, index) > 0)
             joined[index] = True
             labels[np.isin(labels, labels[joined])] = labels[joined].min()
         return cls(np.unique(labels, return_inverse=True)[1].reshape(shape))
@@ -42,7 +42,11 @@ class Blocks:
         """The sum of the entries of a on each block.  a: of S or with 1 in place of axes; one number a block."""
         if self.labels.size == 0:
             return np.zeros(0)
-        cells = self.labels[tuple(slice(n) for n in a.shape)] if a.shape else self.labels
+        if self.count == 1:
+            return np.sum(a, keepdims=True).reshape(1)
+        if np.broadcast_shapes(a.shape, self.labels.shape) != self.labels.shape or a.ndim != self.labels.ndim:
+            raise AssertionError(f"block_values of shape {a.shape} do not tell the blocks of {self.labels.shape} apart")
+        cells = self.labels[tuple(slice(n) for n in a.shape)]
         return np.bincount(cells.ravel(), np.broadcast_to(a, cells.shape).ravel(), minlength=self.count)
 
     def max(self, a: Host) -> Host:

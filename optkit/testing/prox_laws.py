@@ -21,7 +21,7 @@ def prox_is_stationary(trial: Trial) -> None:
 
 
 def prox_minimises(trial: Trial) -> None:
-    """psi(p) + ||p - v||^2 / (2 scale) is least at p = prox(v, scale); where psi is convex, by ||z - p||^2 / (2 scale)."""
+    """psi(p) + ||p - v||^2 / (2 scale) is least at p = prox(v, scale); by ||z - p||^2 / (2 scale) if convex."""
     minimal(trial, trial.drawn())
 
 
@@ -41,7 +41,7 @@ def stationary(trial: Trial, drawn: Drawn) -> None:
     s = (v - p) / scale
     numbers = trial.blocks.size((np.abs(host(v)) + np.abs(host(p))) / host(scale))
     projected = host(psi.project_subdifferential(p, s))
-    law(trial.within(projected - host(s), numbers), f"(v - p) / scale is {host(s)}, the nearest subgradient {projected}")
+    law(trial.within(projected - host(s), numbers), f"(v - p) / scale is {host(s)}, nearest to {projected}")
 
 
 def minimal(trial: Trial, drawn: Drawn) -> None:
@@ -111,7 +111,8 @@ def _ties(trial: Trial, drawn: Drawn, p: Host, other: Host) -> Host:
     )
     size = trial.blocks.size(host(v))
     far = trial.blocks.max(np.abs(p - other)) > 1e-3 * size
-    return far & (np.abs(one - two) <= trial.ulps * (np.abs(one) + np.abs(two) + size * size / drawn.scale))
+    with np.errstate(invalid="ignore"):  # both may overflow
+        return far & (np.abs(one - two) <= trial.ulps * (np.abs(one) + np.abs(two) + size * size / drawn.scale))
 
 
 def prox_is_moreaus(trial: Trial) -> None:

@@ -216,7 +216,7 @@ def without_weight_it_is_a_gradient_step(trial: SolverTrial) -> None:
 
 
 def solvers_agree(trial: SolverTrial) -> None:
-    """convex psi: points of residuals r and s are at most (r + s) / min metric apart, whatever solvers they are from."""
+    """convex psi: points of residuals r and s are at most (r + s) / min metric apart, by any solvers."""
     pairing = trial.pairing()
     if not (pairing.supported and pairing.psi.convex):
         return

@@ -53,7 +53,8 @@ def lambda_max_is_the_least_strength(trial: Trial) -> None:
         return
     above, below = (replace(psi, strength=c) for c in (least * (1 + 1e-3) or 1e-3, 0.99 * least))  # type: ignore[type-var]
     law(_stationary_at_0(trial, above, g), f"at strength {least} = lambda_max({host(g)}) 0 is not stationary")
-    law(not psi.convex or np.all(host(above.prox(-g, 1.0)) == 0), f"at strength {least} the prox of {host(-g)} is not 0")
+    zero = not psi.convex or np.all(host(above.prox(-g, 1.0)) == 0)
+    law(zero, f"at strength {least} = lambda_max({host(g)}) the prox of {host(-g)} is not 0")
     if least > 0:
         law(not _stationary_at_0(trial, below, g), f"below strength {least} = lambda_max({host(g)}) 0 is stationary")
 

@@ -71,15 +71,17 @@ class Trial:
     def drawn(self) -> Drawn:
         """psi, v and one scale for all blocks."""
         scale = self.pick(0.25, 1.0, 3.0)
-        strength = self.pick(0.3, 1.0, 0.0) * self.pick(*self.backend.units) / scale
-        return Drawn(self.make(strength), self.wide(), scale)
+        unit = self.pick(*self.backend.units)
+        units = self.backend.units if unit <= 1 else (1.0, unit)  # tiny numbers times huge ones are subnormal
+        v = self.backend.array(self.draw(wide_floats(self.shape, units)))
+        return Drawn(self.make(self.pick(0.3, 1.0, 0.0) * unit / scale), v, scale)
 
     def ordinary(self) -> Regularizer:
         """psi with a strength of the order of 1, or 0."""
         return self.make(self.pick(0.3, 2.0, 0.0))
 
     def values(self, psi: Regularizer, w: Array) -> Host:
-        """psi on each block, in float64 where that is finite: float32 squares overflow, float64 levels miss float32's."""
+        """psi on each block, in float64 where that is finite: float32 overflows, and its levels are not float64's."""
         exact = self.blocks.total(host(psi.block_values(host(w))))
         if self.backend.dtype == "float64" or np.all(np.isfinite(exact)):
             return exact

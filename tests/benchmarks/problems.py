@@ -43,7 +43,7 @@ class GroupCase:
     zeros: int
     power: int = 1
     kind: str = "numpy float64"
-    limit = 1000
+    limit = 2000
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,7 +51,7 @@ class GroupCase:
 
     @property
     def table(self) -> str:
-        return f"GroupLasso, {self.kind}, linear term of the order of metric^{self.power}"
+        return f"GroupLasso, {self.kind}, linear term {('independent of', 'in proportion to')[self.power]} the metric"
 
     @property
     def zero_groups(self) -> int:

@@ -19,7 +19,7 @@ largest `condition` times the smallest in each group or matrix; the group lasso'
 solves start at 0. Each answer is checked in float64: its residual, and for the group lasso its number of zero groups
 and its distance to the exact solution.
 
-The first solver of a table has its time (the median of five solves; of one, where it takes more than a tenth of the
+The first solver of a table has its time (the median of five solves; of one, where it takes more than a twentieth of the
 iteration limit), its iterations in brackets, and its time in *copies* of one array of the same size, measured in the
 same run. The others have their time divided by that. *Not reached*: the relative residual at the iteration limit.
 """
@@ -32,7 +32,8 @@ def report(data: dict[str, Any]) -> str:
     parts = [TEXT, *(f"* {name}: {value}" for name, value in data["machine_info"].items())]
     for title in dict.fromkeys(r["table"] for r in results if r["table"] != "copies"):
         rows = _rows([r for r in results if r["table"] == title])
-        parts += [f"\n## {title}\n", _overview(rows), "", _table(rows, copies)]
+        several = len(rows) > len({row[0]["case"]["condition"] for row in rows})
+        parts += [f"\n## {title}\n", *([_overview(rows), ""] if several else []), _table(rows, copies)]
     return "\n".join(parts) + "\n"
 
 
@@ -49,7 +50,7 @@ def _table(rows: list[list[Result]], copies: dict[tuple[str, int], float]) -> st
     lines = []
     for base, *rest in rows:
         unit = copies[base["kind"], base["entries"]]
-        own = [base["structure"], _cell(base, f"{1e3 * base['time']:.3g} ms"), f"{base['time'] / unit:,.0f}"]
+        own = [base["structure"], _cell(base, f"{1e3 * base['time']:,.1f} ms"), f"{base['time'] / unit:,.0f}"]
         ratios = [_cell(r, f"{r['time'] / base['time']:.1f} ×") for r in rest]
         lines.append([*(_plain(base["case"][field]) for field in fields), *own, *ratios])
     return _markdown([*fields, "solution", first, "copies", *others], lines)
@@ -76,7 +77,7 @@ def _cell(r: Result, time: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    return " × ".join(map(str, value)) if isinstance(value, list) else f"{value:g}" if value != str(value) else value
+    return " × ".join(map(str, value)) if isinstance(value, list) else f"{value:,.0f}" if value != str(value) else value
 
 
 def _markdown(head: list[str], lines: list[list[str]]) -> str:

@@ -21,9 +21,9 @@ NAMES = ["-".join(map(str, (*asdict(case).values(), type(solver).__name__))) for
 
 @pytest.mark.parametrize(("case", "solver"), RUNS, ids=NAMES)
 def test_time_to_certificate(benchmark: Any, case: Case, solver: SubproblemSolver) -> None:
-    """Solves that end in a tenth of the iteration limit are timed five times, longer ones once; all after a warm-up."""
+    """A warm-up of a twentieth of the iteration limit; solves that end in it are timed five times, longer ones once."""
     posed, referee, _ = pose(case)
-    warm = solver.solve(*posed, rule(posed, case.limit // 10))
+    warm = solver.solve(*posed, rule(posed, case.limit // 20))
     rounds = 5 if warm.converged else 1
     solution = benchmark.pedantic(solver.solve, args=(*posed, rule(posed, case.limit)), rounds=rounds)
     point = array(solution.point, "numpy float64")

@@ -1,10 +1,15 @@
-"""Safe screening: the blocks that are zero in the solution, found before the first iteration."""
+"""What the iterative solvers share: step sizes, and safe screening of the blocks that are zero in the solution."""
 
 from __future__ import annotations
 
 from array_api_compat import array_namespace
 
 from optkit.core import Array, Regularizer, Subproblem
+
+
+def iterative(psi: Regularizer) -> str:
+    """The name of the iterative solver that takes psi in every problem."""
+    return "AcceleratedProximalGradient" if psi.convex else "ProximalGradient"
 
 
 def step_sizes(problem: Subproblem, psi: Regularizer) -> Array:
