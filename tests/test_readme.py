@@ -28,10 +28,10 @@ def run(block: str) -> dict[str, Any]:
 
 
 def test_there_are_an_example_for_each_reader_and_a_regularizer() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
-@pytest.mark.parametrize("block", BLOCKS[:2], ids=["practitioner", "researcher"])
+@pytest.mark.parametrize("block", BLOCKS[:3], ids=["practitioner", "researcher", "regularizers"])
 def test_prints_what_it_says(block: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(block)
     (promised,) = re.findall(r"print\(.*\)  # (.*)", block)
@@ -39,7 +39,7 @@ def test_prints_what_it_says(block: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_regularizer_works_in_both_front_ends() -> None:
-    psi = run(BLOCKS[2])["NegativePart"](0.1)
+    psi = run(BLOCKS[3])["NegativePart"](0.1)
     features = np.eye(3)
     problem = LeastSquares(features, np.array([2.0, -0.01, -3.0]))
     result = minimize(problem, ramda(psi, lr=0.1, averaging=0.5), steps=500)

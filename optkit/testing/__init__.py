@@ -11,9 +11,10 @@ a test of its own, parametrise over REGULARIZER_LAWS and call check_regularizer(
 """
 
 from .backends import BACKENDS, Backend, host
+from .drawing import floats, wide_floats
 from .preconditioners import PRECONDITIONER_LAWS, check_preconditioner
 from .regularizers import REGULARIZER_LAWS, check_regularizer
-from .running import LawBroken
+from .running import LawBroken, settled
 from .solvers import SOLVER_LAWS, check_solver
 
 __all__ = [
@@ -26,5 +27,8 @@ __all__ = [
     "check_preconditioner",
     "check_regularizer",
     "check_solver",
+    "floats",
     "host",
+    "settled",
+    "wide_floats",
 ]

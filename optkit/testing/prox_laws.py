@@ -39,7 +39,7 @@ def stationary(trial: Trial, drawn: Drawn) -> None:
     psi, v, scale = drawn
     p = psi.prox(v, scale)
     s = (v - p) / scale
-    numbers = trial.blocks.size((np.abs(host(v)) + np.abs(host(p))) / host(scale))
+    numbers = trial.size(v / scale, p / scale)
     projected = host(psi.project_subdifferential(p, s))
     law(trial.within(projected - host(s), numbers), f"(v - p) / scale is {host(s)}, nearest to {projected}")
 
@@ -53,7 +53,9 @@ def minimal(trial: Trial, drawn: Drawn) -> None:
         there, total = trial.values(psi, z), trial.blocks.total
         other, point = there + total(weight * (host(z) - w) ** 2), host(z)
         gap = total(weight * (point - at) ** 2) if psi.convex else 0.0
-        numbers = np.abs(there) + np.abs(least) + total(weight * (np.abs(w) + np.abs(at) + np.abs(point)) ** 2)
+        numbers = (
+            np.abs(there) + np.abs(least) + total(weight * (np.abs(w) + np.abs(at) + np.abs(point) + trial.unit) ** 2)
+        )
         inside = np.isfinite(other)  # a point outside the domain, or an overflow, is no competitor
         better = np.isfinite(phi) & (phi + gap <= other + trial.ulps * numbers)
         law(better | ~inside, f"blocks at {at} cost {phi}, at {point} {other}, for v = {w}")
@@ -86,7 +88,7 @@ def prox_agrees_with_the_naive_one(trial: Trial) -> None:
         return
     p, w, slack = host(psi.prox(v, scale)), host(v), 4 * trial.ulps
     further, nearer, naive = (_naive(trial, Drawn(psi, c * w, scale)) for c in (1 + slack, 1 - slack, 1.0))
-    bound = trial.ulps * trial.blocks.spread(trial.blocks.size(w)) + 2 * np.abs(further - nearer)
+    bound = trial.ulps * trial.blocks.spread(trial.size(w)) + 2 * np.abs(further - nearer)
     close = np.abs(p - naive) <= bound
     same = close & ((p == 0) | (further != 0)) & ((p != 0) | (nearer == 0))
     if not psi.convex:  # at a tie another minimiser, far away, is as good
@@ -109,7 +111,7 @@ def _ties(trial: Trial, drawn: Drawn, p: Host, other: Host) -> Host:
         trial.values(psi, trial.backend.array(z)) + trial.blocks.total((z - w) ** 2) / (2 * drawn.scale)
         for z in (p, other)
     )
-    size = trial.blocks.size(host(v))
+    size = trial.size(v)
     far = trial.blocks.max(np.abs(p - other)) > 1e-3 * size
     with np.errstate(invalid="ignore"):  # both may overflow
         return far & (np.abs(one - two) <= trial.ulps * (np.abs(one) + np.abs(two) + size * size / drawn.scale))
@@ -185,6 +187,6 @@ def prox_acts_on_blocks(trial: Trial) -> None:
     mask, inner, outer = trial.mask(), trial.pick(0.5, 0.0, 2.0), trial.pick(2.0, 0.5)
     together = host(psi.prox(v, trial.backend.array(np.where(mask, inner, outer))))
     alone = host(psi.prox(trial.backend.array(np.where(mask, host(v), host(other))), inner))
-    numbers = trial.blocks.size(np.abs(host(v)) + np.abs(together))
+    numbers = trial.size(v, together)
     error = np.where(mask, together - alone, 0.0)
     law(trial.within(error, numbers), f"prox on blocks is {together}, alone {alone}")

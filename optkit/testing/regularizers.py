@@ -60,6 +60,7 @@ def check_regularizer(
     examples: int = 10,
     naive_prox: NaiveProx | None = None,
     rounding: float = 16.0,
+    unit: float = 0.0,
 ) -> None:
     """Raise LawBroken where psi breaks a law of regularizers.
 
@@ -69,13 +70,14 @@ def check_regularizer(
     psi: a regularizer, or better what makes one of a strength >= 0;  shape: of the arrays, one that psi fits.
     laws: names from REGULARIZER_LAWS;  backends: names from BACKENDS; all for None;  examples: of each law on each back
     end;  naive_prox: a second prox(psi, values of one block, scale) in plain Python;  rounding: errors of so many units
-    in the last place of the largest number of a block are allowed.
+    in the last place of the largest number of a block are allowed;  unit: >= 0, the size of psi's own numbers that w is
+    compared with, such as levels or bounds, with whose rounding error tiny entries may come out.
     """
     make: Make = _constant(psi) if isinstance(psi, Regularizer) else psi
     blocks = Blocks.of(make(1.0), shape)
 
     def trial(backend: Backend, data: st.DataObject) -> Trial:
-        return Trial(make, shape, blocks, backend, data, naive_prox, rounding)
+        return Trial(make, shape, blocks, backend, data, naive_prox, rounding, unit)
 
     hold(f"{make(1.0)!r} on {shape}", chosen(REGULARIZER_LAWS, laws), trial, (backends, examples))
 

@@ -44,6 +44,8 @@ def distances_are_distances(trial: Trial) -> None:
 def lambda_max_is_the_least_strength(trial: Trial) -> None:
     """At strength lambda_max(g), up to rounding, -g is a subgradient at 0, and prox(-g, 1) = 0; at 0.99 of it not."""
     psi, g = trial.make(1.0), trial.wide()
+    if not hasattr(psi, "strength") and psi == trial.make(2.0):  # what is made has no strength to choose
+        return
     try:
         least = float(psi.lambda_max(g))
     except TypeError:  # psi has no strength
@@ -51,12 +53,18 @@ def lambda_max_is_the_least_strength(trial: Trial) -> None:
     law(least >= 0, f"lambda_max is {least}")
     if not math.isfinite(least):
         return
-    above, below = (replace(psi, strength=c) for c in (least * (1 + 1e-3) or 1e-3, 0.99 * least))  # type: ignore[type-var]
+    above, below = (_with_strength(trial, psi, c) for c in (least * (1 + 1e-3) or 1e-3, 0.99 * least))
     law(_stationary_at_0(trial, above, g), f"at strength {least} = lambda_max({host(g)}) 0 is not stationary")
     zero = not psi.convex or np.all(host(above.prox(-g, 1.0)) == 0)
     law(zero, f"at strength {least} = lambda_max({host(g)}) the prox of {host(-g)} is not 0")
     if least > 0:
         law(not _stationary_at_0(trial, below, g), f"below strength {least} = lambda_max({host(g)}) 0 is stationary")
+
+
+def _with_strength(trial: Trial, psi: Any, strength: float) -> Regularizer:
+    """psi with this strength, its own or that of the part inside it."""
+    made: Regularizer = replace(psi, strength=strength) if hasattr(psi, "strength") else trial.make(strength)
+    return made
 
 
 def _stationary_at_0(trial: Trial, psi: Regularizer, g: Array) -> bool:
@@ -74,7 +82,7 @@ def margin_is_the_distance_to_a_change(trial: Trial) -> None:
         margin = float(psi.margin(w, trial.backend.array(g)))
     except TypeError:  # psi defines none
         return
-    numbers = trial.blocks.size((np.abs(host(v)) + np.abs(host(w))) / scale)
+    numbers = trial.size(v / scale, w / scale)
     law(margin >= -trial.ulps * numbers.max(initial=0.0), f"the margin is {margin} at a stationary point")
     if not (math.isfinite(margin) and margin > 64 * trial.ulps * numbers.max(initial=0.0)):
         return

@@ -17,7 +17,7 @@ def subgradients_bound_from_below(trial: Trial) -> None:
     w = psi.prox(trial.wide(), 1.0) if trial.pick(True, False) else trial.wide()
     s, move, size = host(psi.project_subdifferential(w, u)), host(z) - host(w), np.abs(host(z)) + np.abs(host(w))
     here, there = trial.values(psi, w), trial.values(psi, z)
-    finite = np.isfinite(here) & np.isfinite(there) & trial.blocks.max(~np.isfinite(s) * 1.0).__eq__(0)
+    finite = np.isfinite(here) & np.isfinite(there) & (trial.blocks.max(~np.isfinite(s) * 1.0) == 0)
     s = np.where(np.isfinite(s), s, 0.0)  # blocks outside the domain, or with an overflow, say nothing
     with np.errstate(invalid="ignore"):
         line = here + trial.blocks.total(s * move)
@@ -40,7 +40,7 @@ def the_projection_is_the_nearest_subgradient(trial: Trial) -> None:
     p, u = psi.prox(v, scale), trial.wide()
     s, other = psi.project_subdifferential(p, u), trial.wide()
     again = psi.project_subdifferential(p, s)
-    numbers = trial.blocks.size(np.abs(host(u)) + np.abs(host(s)) + (np.abs(host(v)) + np.abs(host(p))) / scale)
+    numbers = trial.size(u, s, v / scale, p / scale)
     law(trial.within(host(again) - host(s), numbers), f"the projection {host(s)} is projected on {host(again)}")
     known = [(v - p) / scale, *(psi.project_subdifferential(p, x) for x in (other, 0 * u, -u, 0.5 * u, u + other))]
     unit = trial.blocks.size(np.abs(host(u)) + np.abs(host(s)))  # distances without overflow

@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 class Trial:
     """One example: the part (made from a strength), where it is tried, and the source of what is drawn.
 
-    rounding: errors of so many units in the last place of a block's numbers are allowed.
+    rounding: errors of so many units in the last place of a block's numbers are allowed;  unit: see check_regularizer.
     """
 
     make: Make
@@ -42,6 +42,7 @@ class Trial:
     data: st.DataObject
     naive: NaiveProx | None = None
     rounding: float = 16.0
+    unit: float = 0.0
 
     @property
     def ulps(self) -> float:
@@ -86,6 +87,10 @@ class Trial:
         if self.backend.dtype == "float64" or np.all(np.isfinite(exact)):
             return exact
         return np.where(np.isfinite(exact), exact, self.blocks.total(host(psi.block_values(w))))
+
+    def size(self, *terms: Any) -> Host:
+        """The size of the numbers that are added up on each block, psi's own included, one number a block."""
+        return self.unit + self.blocks.size(sum((np.abs(host(term)) for term in terms), np.zeros(self.shape)))
 
     def within(self, error: Any, bound: Host) -> Any:
         """Whether |error|: S is at most the allowed part of the bound, one number a block, everywhere."""

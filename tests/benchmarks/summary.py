@@ -14,10 +14,10 @@ TEXT = """\
 # Time to a certificate
 
 Written by `make bench`. The time until a subproblem solver finds a point with a subgradient of norm at most
-1e-6 ||metric * anchor - linear||, tested in every iteration. The entries of the diagonal metric are log-uniform, the
-largest `condition` times the smallest in each group or matrix; the group lasso's arrays have 294,912 entries and its
-solves start at 0. Each answer is checked in float64: its residual, and for the group lasso its number of zero groups
-and its distance to the exact solution.
+1e-6 ||metric * anchor - linear||, up to rounding (5e-6 in float32), tested in every iteration. The entries of the
+diagonal metric are log-uniform, the largest `condition` times the smallest in each group or matrix; the group lasso's
+arrays have 294,912 entries and its solves start at 0. Each answer is checked in float64: its residual, and for the
+group lasso its number of zero groups and its distance to the exact solution.
 
 The first solver of a table has its time (the median of five solves; of one, where it takes more than a twentieth of the
 iteration limit), its iterations in brackets, and its time in *copies* of one array of the same size, measured in the
