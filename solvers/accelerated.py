@@ -21,13 +21,13 @@ class AcceleratedProximalGradient(SubproblemSolver):
     from t_1 = 1. The momentum restarts, t = 1 and Y = Z, whenever <Y_j - Z_j, Z_j - Z_{j-1}> / theta > 0: it then
     points uphill. About sqrt(condition) iterations where ProximalGradient takes condition. Screening as there.
 
-    default: the stopping rule for solves that are given none.
+    default: the stopping rule for solves that are given none, to working precision if not said otherwise.
 
     Reference: Beck and Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009; O'Donoghue and Candes,
     "Adaptive restart for accelerated gradient schemes", 2015, the gradient scheme.
     """
 
-    default: StoppingRule = field(default_factory=lambda: SubgradientNorm(1e-8, max_iterations=1000))
+    default: StoppingRule = field(default_factory=lambda: SubgradientNorm(1e-12, max_iterations=5000))
 
     def __post_init__(self) -> None:
         validate.instance("default", self.default, StoppingRule, "for example SubgradientNorm(1e-8)")

@@ -21,15 +21,15 @@ class ProximalGradient(SubproblemSolver):
     (0 is the solution on a block iff it is stationary there), and stay zero; a solve that begins at its solution takes
     no more than one iteration.
 
-    default: the stopping rule for solves that are given none;  backtracking: do not use the largest entry of the metric
-    but begin with theta = 1 / mean and halve it, for all blocks, until the quadratic model with curvature 1 / theta is
+    default: the stopping rule for solves that are given none, to working precision if not said otherwise.
+    backtracking: do not use the largest entry of the metric but begin with theta = 1 / mean and halve it, for all blocks, until the quadratic model with curvature 1 / theta is
     above Q at the new point; longer steps where the large entries of the metric do not matter, at the price of trials.
 
     Reference: RAMDA paper (NeurIPS 2024), Algorithm 2, with prox_{theta psi} in the place of prox_psi; Beck and
     Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009, for the backtracking.
     """
 
-    default: StoppingRule = field(default_factory=lambda: SubgradientNorm(1e-8, max_iterations=1000))
+    default: StoppingRule = field(default_factory=lambda: SubgradientNorm(1e-12, max_iterations=5000))
     backtracking: bool = False
 
     def __post_init__(self) -> None:

@@ -45,10 +45,11 @@ class SubgradientNorm(StoppingRule):
         xp, upper = array_namespace(start), problem.objective(start, psi)
         eps = xp.finfo(start.dtype).eps
         rounding = 8 * eps * math.sqrt(max(math.prod(start.shape), 1))
+        unit = eps * (8 + 2 * math.sqrt(max(start.shape, default=1)))  # that of a singular value decomposition
 
         def reached(point: Array, previous: Array, iteration: int) -> bool:
             terms = xp.abs(problem.linear) + problem.metric * (xp.abs(point) + xp.abs(problem.anchor))
-            floor = 8 * eps * xp.sqrt(xp.sum(terms * terms))
+            floor = unit * xp.sqrt(xp.sum(terms * terms))
             if not bool(problem.residual(point, psi) <= problem.scale * self.epsilon + floor):
                 return False
             slack = rounding * (_terms(problem, psi, start) + _terms(problem, psi, point))

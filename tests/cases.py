@@ -43,7 +43,7 @@ from optkit.testing import BACKENDS as BACKENDS
 from optkit.testing import Backend as Backend
 from optkit.testing import floats as floats
 from optkit.testing import host as host
-from optkit.testing import settled as examples
+from optkit.testing import settled
 
 Block = list[float]
 NaiveProx = Callable[[Any, Block, float], Block]
@@ -191,5 +191,6 @@ REGULARIZERS = BASIC | {
     ),
 }
 
+examples = settled
 EACH_CASE = pytest.mark.parametrize("case", BASIC.values(), ids=BASIC)
 EACH_BACKEND = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)

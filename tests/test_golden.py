@@ -22,7 +22,7 @@ import torch
 
 from optkit.algorithms import ProximalMethod, Stages, proxgen, proxsgd, ramda, rmda
 from optkit.core import Array, Regularizer
-from optkit.regularizers import GroupLasso, Zero
+from optkit.regularizers import GroupLasso, NuclearNorm, Zero
 from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, StageScheduler
 
 FOLDER = Path(__file__).parent / "golden"
@@ -86,6 +86,8 @@ class Case:
         facts = self.facts["params"][parameter]
         if self.facts["regularizer"] is None or not facts["regularized"]:
             return Zero()
+        if self.facts["regularizer"] == "nuclear":
+            return NuclearNorm(self.facts["lambda"])
         return GroupLasso(self.facts["lambda"], axes=tuple(facts["reduce_axes"]))
 
     def method(self, parameter: str) -> ProximalMethod:
@@ -106,7 +108,9 @@ def agree(case: Case, parameter: str, step: int, weight: Any, hat: Any) -> None:
         if f"{kind}/{parameter}" in case.arrays:
             theirs = case.arrays[f"{kind}/{parameter}"][step // EVERY - 1]
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE, err_msg=f"{kind}/{parameter}, step {step}")
-            np.testing.assert_array_equal(ours == 0, theirs == 0, err_msg=f"zeros of {kind}/{parameter}, step {step}")
+            psi = case.psi(parameter)
+            ours, theirs = psi.manifold(np.asarray(ours)), psi.manifold(theirs)
+            assert ours == theirs, f"{ours}, published: {theirs}, structure of {kind}/{parameter}, step {step}"
 
 
 def test_every_algorithm_and_a_restart_of_each_kind_are_there() -> None:

@@ -32,7 +32,7 @@ OTHERS = [name for name in BACKENDS if name != "numpy64"]
 @pytest.mark.parametrize("law", REGULARIZER_LAWS)
 @pytest.mark.parametrize("case", REGULARIZERS.values(), ids=REGULARIZERS)
 def test_the_laws_hold(case: Case, law: str) -> None:
-    for backends, count in ((["numpy64"], 15), (OTHERS, 3)):
+    for backends, count in ((["numpy64"], 10), (OTHERS, 2)):
         check_regularizer(
             case.make,
             case.shape,
@@ -164,5 +164,9 @@ def test_a_shape_that_does_not_fit_is_refused_with_the_remedy(axes: Any, shape: 
 
 def test_every_regularizer_is_in_the_list_of_cases() -> None:
     public = [getattr(optkit.regularizers, name) for name in optkit.regularizers.__all__]
-    concrete = {part for part in public if issubclass(part, Regularizer) and not inspect.isabstract(part)}
+    concrete = {
+        part
+        for part in public
+        if inspect.isclass(part) and issubclass(part, Regularizer) and not inspect.isabstract(part)
+    }
     assert concrete == {type(case.make(0.1)) for case in REGULARIZERS.values()}
