@@ -1,9 +1,9 @@
 """Outer algorithms: one loop body, the parts it is assembled from, and the named methods."""
 
-from .averaging import ConstantAveraging, SquareRootRamp
-from .estimators import DualAveraging, MovingAverage
+from .averaging import ConstantAveraging, DecayingAveraging, SquareRootRamp
+from .estimators import DecayingAverage, DualAveraging, MovingAverage, UncorrectedAdamAverage
 from .method import MethodState, ProximalMethod, Step, compose, warn_uncertified
-from .named import adamw, proxgen, proxsgd, ramda, rmda
+from .named import adamw, madgrad, mda, msgd, proxgen, proxsgd, proxssi, ramda, rda, rmda
 from .preconditioners import AdamRoot, Constant, CubeRoot, SqrtCount
 from .restarts import Stages
 from .weightings import ConstantWeighting, SqrtWeighting
@@ -14,6 +14,8 @@ __all__ = [
     "ConstantAveraging",
     "ConstantWeighting",
     "CubeRoot",
+    "DecayingAverage",
+    "DecayingAveraging",
     "DualAveraging",
     "MethodState",
     "MovingAverage",
@@ -23,11 +25,17 @@ __all__ = [
     "SquareRootRamp",
     "Stages",
     "Step",
+    "UncorrectedAdamAverage",
     "adamw",
     "compose",
+    "madgrad",
+    "mda",
+    "msgd",
     "proxgen",
     "proxsgd",
+    "proxssi",
     "ramda",
+    "rda",
     "rmda",
     "warn_uncertified",
 ]

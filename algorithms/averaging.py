@@ -23,6 +23,28 @@ class ConstantAveraging(Averaging):
 
 
 @dataclass(frozen=True)
+class DecayingAveraging(Averaging):
+    """c_t = min(value / (t + offset)^power, 1): steps towards What_t that grow shorter.
+
+    value: > 0;  power: > 0;  offset: >= 0.
+
+    Reference: Yang et al., "ProxSGD: training structured neural networks under regularization and constraints", 2020.
+    """
+
+    value: float
+    power: float = 0.5
+    offset: float = 4.0
+
+    def __post_init__(self) -> None:
+        validate.store(self, value=validate.positive("averaging", self.value))
+        validate.store(self, power=validate.positive("power", self.power))
+        validate.store(self, offset=validate.nonnegative("offset", self.offset))
+
+    def weight(self, t: int) -> float:
+        return min(self.value / (t + self.offset) ** self.power, 1.0)
+
+
+@dataclass(frozen=True)
 class SquareRootRamp(Averaging):
     """c_t = min(value sqrt(t), 1): for the last stage, at whose end W_t = What_t has the structure.
 

@@ -103,8 +103,9 @@ class ProximalMethod:
 
     psi, estimator, preconditioner, solver, weighting, averaging: the parts;  stopping: the rule handed to the solver,
     or None for the solver's own;  anchor: "initial" (dual averaging) or "previous";  lr: the learning rate, >= 0;
-    weight_decay: >= 0, W_{t-1} is multiplied by 1 - lr * weight_decay before the step;  kernel: does the work from
-    gradients to candidates, `compose` or a fused equivalent.
+    weight_decay: >= 0, W_{t-1} is multiplied by 1 - lr * weight_decay before the step;  decay: "before", or
+    "after" the move along the gradient, which then is multiplied too;  kernel: does the work from gradients to
+    candidates, `compose` or a fused equivalent.
 
     Raises TypeError or ValueError naming the field for a part of the wrong kind or a number out of range.
 
@@ -119,6 +120,7 @@ class ProximalMethod:
     lr: float
     averaging: Averaging = field(default_factory=lambda: ConstantAveraging(1.0))
     weight_decay: float = 0.0
+    decay: Literal["before", "after"] = "before"
     solver: SubproblemSolver = field(default_factory=Automatic)
     stopping: StoppingRule | None = None
     kernel: Kernel = compose
@@ -133,6 +135,7 @@ class ProximalMethod:
         if self.stopping is not None:
             validate.instance("stopping", self.stopping, StoppingRule, "for example SubgradientNorm(1e-6), or None")
         validate.choice("anchor", self.anchor, ("initial", "previous"))
+        validate.choice("decay", self.decay, ("before", "after"))
         if not callable(self.kernel):
             raise TypeError(f"kernel must be a function like optkit.algorithms.compose, got {self.kernel!r}")
         validate.store(self, lr=validate.nonnegative("lr", self.lr))
@@ -164,6 +167,8 @@ class ProximalMethod:
         """The subproblem of step state.t, whose gradient is in the state already.  w: the previous anchor."""
         clock = self.clock(state.t)
         linear, weight = self.estimator.linear(state.estimator, clock)
+        if self.weight_decay and self.decay == "after":
+            linear = (1 - self.lr * self.weight_decay) * linear
         metric = self.preconditioner.metric(state.preconditioner, clock)
         anchor, scale = (w, clock.gain) if state.anchor is None else (state.anchor, 1.0)
         return Subproblem(linear, anchor, metric, weight, scale)

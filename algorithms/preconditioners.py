@@ -89,37 +89,48 @@ class CubeRoot(Preconditioner[SquareSum]):
 
 
 class SquareMean(NamedTuple):
-    """mean: the exponential moving average of g * g, begun at 0, of S."""
+    """mean: the exponential moving average of g * g, begun at 0, of S;  largest: the largest so far, for amsgrad."""
 
     mean: Array
+    largest: Array | None = None
 
 
 @dataclass(frozen=True)
 class AdamRoot(Preconditioner[SquareMean]):
     """metric = sqrt(v_t / (1 - beta^t)) + epsilon with v_t = beta v_{t-1} + (1 - beta) g_t * g_t.
 
-    beta: in [0, 1);  epsilon: > 0, outside the root.
+    beta: in [0, 1);  epsilon: > 0, outside the root;  bias_correction: whether v_t is divided by 1 - beta^t;  amsgrad:
+    whether the largest v_t so far takes the place of v_t, entry by entry.
 
-    Reference: Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
+    Reference: Kingma and Ba, "Adam: a method for stochastic optimization", 2015; Reddi, Kale and Kumar, "On the
+    convergence of Adam and beyond", 2018, for amsgrad.
     """
 
     beta: float = 0.999
     epsilon: float = 1e-8
+    bias_correction: bool = True
+    amsgrad: bool = False
     state_type = SquareMean
 
     def __post_init__(self) -> None:
         validate.store(self, beta=validate.decay("beta", self.beta))
         validate.store(self, epsilon=validate.positive("epsilon", self.epsilon))
+        validate.flag("bias_correction", self.bias_correction)
+        validate.flag("amsgrad", self.amsgrad)
 
     def init(self, w: Array) -> SquareMean:
-        return SquareMean(array_namespace(w).zeros_like(w))
+        zero = array_namespace(w).zeros_like(w)
+        return SquareMean(zero, zero if self.amsgrad else None)
 
     def update(self, grad: Array, clock: Clock, state: SquareMean) -> SquareMean:
-        return SquareMean(self.beta * state.mean + (1 - self.beta) * (grad * grad))
+        mean = self.beta * state.mean + (1 - self.beta) * (grad * grad)
+        largest = None if state.largest is None else array_namespace(mean).maximum(state.largest, mean)
+        return SquareMean(mean, largest)
 
     def metric(self, state: SquareMean, clock: Clock) -> Array:
-        xp = array_namespace(state.mean)
-        return xp.sqrt(state.mean) / math.sqrt(1 - self.beta**clock.t) + self.epsilon
+        xp, square = array_namespace(state.mean), state.mean if state.largest is None else state.largest
+        correction = math.sqrt(1 - self.beta**clock.t) if self.bias_correction else 1.0
+        return xp.sqrt(square) / correction + self.epsilon
 
     def scale_epsilon(self, factor: float) -> AdamRoot:
         return replace(self, epsilon=self.epsilon * factor)

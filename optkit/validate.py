@@ -66,6 +66,12 @@ def count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def flag(name: str, value: Any) -> None:
+    """Refuse all but True and False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
 def choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Refuse all but the allowed values."""
     allowed = list(allowed)

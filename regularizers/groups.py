@@ -112,8 +112,7 @@ class GroupPenalty(Grouped):
     def __post_init__(self) -> None:
         validate.store(self, axes=as_axes(self.axes))
         validate.store(self, strength=validate.nonnegative("strength", self.strength))
-        if not isinstance(self.scale_by_size, bool):
-            raise TypeError(f"scale_by_size must be True or False, got {self.scale_by_size!r}")
+        validate.flag("scale_by_size", self.scale_by_size)
 
     @abstractmethod
     def penalty(self, threshold: float) -> SparsePenalty:

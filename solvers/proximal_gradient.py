@@ -22,8 +22,9 @@ class ProximalGradient(SubproblemSolver):
     no more than one iteration.
 
     default: the stopping rule for solves that are given none, to working precision if not said otherwise.
-    backtracking: do not use the largest entry of the metric but begin with theta = 1 / mean and halve it, for all blocks, until the quadratic model with curvature 1 / theta is
-    above Q at the new point; longer steps where the large entries of the metric do not matter, at the price of trials.
+    backtracking: do not use the largest entry of the metric but begin with theta = 1 / mean and halve it, for all
+    blocks, until the quadratic model with curvature 1 / theta is above Q at the new point; longer steps where the large
+    entries of the metric do not matter, at the price of trials.
 
     Reference: RAMDA paper (NeurIPS 2024), Algorithm 2, with prox_{theta psi} in the place of prox_psi; Beck and
     Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009, for the backtracking.
@@ -34,8 +35,7 @@ class ProximalGradient(SubproblemSolver):
 
     def __post_init__(self) -> None:
         validate.instance("default", self.default, StoppingRule, "for example SubgradientNorm(1e-8)")
-        if not isinstance(self.backtracking, bool):
-            raise TypeError(f"backtracking must be True or False, got {self.backtracking!r}")
+        validate.flag("backtracking", self.backtracking)
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
         return None

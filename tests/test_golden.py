@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 import torch
 
-from optkit.algorithms import ProximalMethod, Stages, proxgen, proxsgd, ramda, rmda
+from optkit.algorithms import ProximalMethod, Stages, proxgen, proxsgd, proxssi, ramda, rmda
 from optkit.core import Array, Regularizer
 from optkit.regularizers import GroupLasso, NuclearNorm, Zero
-from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, StageScheduler
+from optkit.solvers import SecularNewton
+from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, ProxSSI, StageScheduler
 
 FOLDER = Path(__file__).parent / "golden"
 CASES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -45,6 +46,11 @@ ALGORITHMS = {
     "ProxSGD": Algorithm(proxsgd, ProxSGD, lambda h: {"lr": h["lr"], "momentum": h["momentum"]}),
     "ProxAdamW": Algorithm(
         proxgen, ProxGen, lambda h: {"lr": h["lr"], "betas": tuple(h["betas"]), "epsilon": h["epsilon"]}
+    ),
+    "ProxSSI": Algorithm(
+        partial(proxssi, published=True),
+        partial(ProxSSI, published=True),
+        lambda h: {"lr": h["lr"], "betas": tuple(h["betas"]), "epsilon": h["eps"], "solver": SecularNewton()},
     ),
     "MADGRAD": Algorithm(
         ramda,
@@ -91,7 +97,10 @@ class Case:
         return GroupLasso(self.facts["lambda"], axes=tuple(facts["reduce_axes"]))
 
     def method(self, parameter: str) -> ProximalMethod:
-        return self.algorithm.factory(self.psi(parameter), **self.arguments)
+        psi, arguments = self.psi(parameter), self.arguments
+        if isinstance(psi, Zero):
+            arguments.pop("solver", None)
+        return self.algorithm.factory(psi, **arguments)
 
 
 @cache

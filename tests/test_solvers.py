@@ -15,18 +15,30 @@ from hypothesis import strategies as st
 from optkit.core import Array, Reached, Regularizer, StoppingRule, Subproblem, SubproblemSolver
 from optkit.regularizers import L1, GroupLasso, Zero
 from optkit.solvers import (
+    AcceleratedProximalGradient,
     Automatic,
     ClosedForm,
     FixedIterations,
+    NewtonRaphson,
     ProximalGradient,
     RelativeDecrease,
     SecularNewton,
     SubgradientNorm,
 )
+from optkit.testing import SOLVER_LAWS, check_solver
 
-from .cases import BACKENDS, EACH_BACKEND, EACH_CASE, Backend, Case, examples, floats, host
+from .cases import BACKENDS, EACH_BACKEND, EACH_CASE, REGULARIZERS, Backend, Case, examples, floats, host
 
 NUMPY = BACKENDS["numpy64"]
+SOLVERS = (
+    Automatic(),
+    ClosedForm(),
+    SecularNewton(),
+    NewtonRaphson(),
+    ProximalGradient(),
+    ProximalGradient(backtracking=True),
+    AcceleratedProximalGradient(),
+)
 
 
 # --- what is drawn ----------------------------------------------------------------------------------------------------
@@ -90,32 +102,23 @@ EXACT = SecularNewton().solve(*HARD).point
 # --- the solution -----------------------------------------------------------------------------------------------------
 
 
-def solvers(drawn: Draw, eps: float) -> list[SubproblemSolver]:
-    """Those that support the pairing; the proximal gradient method goes to the rounding error."""
-    gradient = ProximalGradient(SubgradientNorm(8 * eps * drawn.size, max_iterations=5000))
-    found: list[SubproblemSolver] = [ClosedForm(), SecularNewton(), gradient, Automatic()]
-    return [solver for solver in found if solver.supports(drawn.psi, drawn.problem) is None]
+PAIRINGS = [
+    *((solver, "GroupLasso, columns") for solver in SOLVERS),
+    *((Automatic(), name) for name in REGULARIZERS),
+    *((ProximalGradient(), name) for name in ("L1", "GroupLasso, input channels", "MCP, firm", "Levels")),
+    (ClosedForm(), "Cardinality"),
+    (NewtonRaphson(), "GroupMCP, firm"),
+    (SecularNewton(), "SparseGroupLasso"),
+    (AcceleratedProximalGradient(), "ElasticNet"),
+]
 
 
-@EACH_METRIC
-@EACH_CASE
-@EACH_BACKEND
-@examples(4)
-@given(data=st.data())
-def test_all_solvers_that_support_a_pairing_agree(
-    metric: Callable[[Regularizer, Array], Any], case: Case, backend: Backend, data: st.DataObject
-) -> None:
-    """Q is strongly convex in its metric: points of residuals r and s are at most (r + s) / min metric apart."""
-    drawn = data.draw(draws(case, backend, metric))
-    solutions = [solver.solve(*drawn) for solver in solvers(drawn, backend.eps)]
-    assert len(solutions) >= 2
-    rounding, modulus = 8 * backend.eps * drawn.size, float(np.min(host(drawn.problem.metric), initial=2.0))
-    for solution in solutions:
-        point = solution.point
-        assert solution.converged and (point.shape, point.dtype) == (drawn.start.shape, drawn.start.dtype)
-        assert drawn.residual(point) <= rounding
-        assert float(solution.residual) <= drawn.residual(point) + rounding, "a residual that is too good"
-        assert np.linalg.norm(host(point) - host(solutions[0].point)) <= 2 * rounding / modulus
+@pytest.mark.parametrize("law", SOLVER_LAWS)
+@pytest.mark.parametrize(("solver", "name"), PAIRINGS, ids=lambda value: str(value).partition("(")[0])
+def test_the_laws_hold(solver: SubproblemSolver, name: str, law: str) -> None:
+    case = REGULARIZERS[name]
+    for backends, count in ((["numpy64"], 6), (["numpy32", "torch32", "strict64"], 2)):
+        check_solver(solver, case.make, case.shape, laws=[law], backends=backends, examples=count)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -139,15 +142,6 @@ def test_the_solution_is_that_of_cvxpy(solver: SubproblemSolver, psi: Regularize
     )  # Clarabel's points are as good as sqrt of its objective
 
 
-@pytest.mark.parametrize("solver", [ClosedForm(), SecularNewton(), ProximalGradient(), Automatic()], ids=repr)
-def test_arguments_are_left_as_they_are(solver: SubproblemSolver) -> None:
-    linear, anchor, metric, start = (np.arange(6.0).reshape(2, 3) - k for k in (3, 2, -1, 5))
-    metric = metric if solver.supports(COLUMNS, Subproblem(linear, anchor, metric, 1.0)) is None else 0 * metric + 2
-    before = [a.copy() for a in (linear, anchor, metric, start)]
-    solver.solve(Subproblem(linear, anchor, metric, 1.0), COLUMNS, start)
-    assert all(np.array_equal(a, b) for a, b in zip(before, (linear, anchor, metric, start), strict=True))
-
-
 # --- pairings that do not work ----------------------------------------------------------------------------------------
 
 
@@ -158,12 +152,12 @@ def test_arguments_are_left_as_they_are(solver: SubproblemSolver) -> None:
         (
             SecularNewton(),
             L1(0.1),
-            r"SecularNewton needs a norm of groups \(GroupLasso\), got L1; use ProximalGradient",
+            "SecularNewton needs a function of the norms of groups, such as GroupLasso, got L1; use ClosedForm",
         ),
         (
             SecularNewton(),
             Zero(),
-            r"SecularNewton needs a norm of groups \(GroupLasso\), got Zero; use ProximalGradient",
+            "SecularNewton needs a function of the norms of groups, such as GroupLasso, got Zero; use ClosedForm",
         ),
     ],
     ids=repr,

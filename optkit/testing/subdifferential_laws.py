@@ -42,12 +42,12 @@ def the_projection_is_the_nearest_subgradient(trial: Trial) -> None:
     again = psi.project_subdifferential(p, s)
     numbers = trial.size(u, s, v / scale, p / scale)
     law(trial.within(host(again) - host(s), numbers), f"the projection {host(s)} is projected on {host(again)}")
-    known = [(v - p) / scale, *(psi.project_subdifferential(p, x) for x in (other, 0 * u, -u, 0.5 * u, u + other))]
     unit = trial.blocks.size(np.abs(host(u)) + np.abs(host(s)))  # distances without overflow
     far = _distance(trial, host(u) - host(s), unit)
-    for each in known:
+    points = ((psi.project_subdifferential(p, x), x) for x in (other, 0 * u, -u, 0.5 * u, u + other))
+    for each, x in ((v - p) / scale, 0 * u), *points:
         apart = _distance(trial, host(u) - host(each), unit)
-        room = trial.ulps * (1 + numbers / np.where(unit > 0, unit, 1.0))
+        room = trial.ulps * (1 + (numbers + trial.size(x)) / np.where(unit > 0, unit, 1.0))
         law(far <= apart + room, f"{host(each)} is nearer to {host(u)} than the projection {host(s)}, at w = {host(p)}")
 
 

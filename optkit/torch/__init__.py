@@ -1,9 +1,19 @@
 """The PyTorch front end: structured optimizers to use like any of torch.optim."""
 
 from .grouping import regularize
-from .named import RAMDA, RMDA, ProxGen, ProxSGD
+from .named import RAMDA, RMDA, ProxGen, ProxSGD, ProxSSI
 from .optimizer import MethodOptimizer
 from .stages import StageScheduler
 from .structured import structured
 
-__all__ = ["RAMDA", "RMDA", "MethodOptimizer", "ProxGen", "ProxSGD", "StageScheduler", "regularize", "structured"]
+__all__ = [
+    "RAMDA",
+    "RMDA",
+    "MethodOptimizer",
+    "ProxGen",
+    "ProxSGD",
+    "ProxSSI",
+    "StageScheduler",
+    "regularize",
+    "structured",
+]

@@ -94,11 +94,13 @@ class Recipe:
         psi = parts.pop("regularizer") or Zero()
         if "psi" not in self.accepts and not isinstance(psi, Zero):
             raise ValueError(f"{self.name} takes no regularizer; leave it out or use ProxGen")
-        if parts["solver"] is None or isinstance(psi, Zero):  # a solver given for all groups need not support Zero
+        if isinstance(psi, Zero):  # a solver given for all groups need not support Zero
             parts["solver"] = Automatic()
+        if parts["solver"] is None:
+            parts.pop("solver")  # the method's own
         parts["psi"] = psi
         values = {key: _hyperparameter(key, group[key]) for key in self.hyperparameters}
-        method = self.factory(**values, **{key: parts[key] for key in self.accepts})
+        method = self.factory(**values, **{key: parts[key] for key in self.accepts if key in parts})
         validate.instance(f"what {self.name} returns", method, ProximalMethod, "return one built from its parts")
         if group["ramp"] and isinstance(method.averaging, ConstantAveraging):
             return replace(method, averaging=SquareRootRamp(method.averaging.value))
