@@ -137,16 +137,15 @@ def _misfit(value: Any, group: str) -> str:
 
 
 def to_data(value: Any) -> Any:
-    """The value as plain data: parts become mappings, tuples and arrays lists; numbers, strings, None stay. Else
-    TypeError."""
+    """The value as plain data: parts become mappings, tuples and the arrays in parts lists; numbers, strings, None stay.
+    Raises TypeError for anything else."""
     if hasattr(value, "to_data"):
         return value.to_data()
     if is_dataclass(value) and not isinstance(value, type):
-        data = {field.name: to_data(getattr(value, field.name)) for field in fields(value)}
+        values = {field.name: getattr(value, field.name) for field in fields(value)}
+        data = {name: item.tolist() if hasattr(item, "tolist") else to_data(item) for name, item in values.items()}
         kinds = [kind for kind in KINDS if isinstance(value, kind)]
         return {"name": _name_of(kinds[0], type(value)), **data} if kinds else data
-    if hasattr(value, "tolist"):  # arrays, and numpy's numbers
-        return value.tolist()
     if isinstance(value, (tuple, list)):
         return [to_data(item) for item in value]
     if isinstance(value, Mapping):

@@ -65,7 +65,7 @@ class SparseSet(Regularizer):
         else:
             weighted = v / xp.where(scale > 0, scale, xp.ones_like(scale)) ** 0.5
         kept = self.spread(largest(self.scores(weighted), self.limit), v.shape)
-        return where_scaled(scale, xp.where(kept, v, xp.zeros_like(v)), v)
+        return where_scaled(scale, xp.where(kept | xp.isnan(v), v, xp.zeros_like(v)), v)  # NaN stays in sight
 
     def project_subdifferential(self, w: Array, u: Array) -> Array:
         """Of the normal cone: zero on the nonzero units of w; on the others free where w has all the nonzeros it may

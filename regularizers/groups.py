@@ -156,7 +156,7 @@ class GroupPenalty(Grouped):
         return xp.where(self.group_norm(w) > 0, xp.full_like(inside, math.inf), inside)
 
     def block_lambda_max(self, gradient: Array) -> Array:
-        return self.group_norm(gradient) / self._factor(gradient.shape)
+        return self.group_norm(gradient) / (self._factor(gradient.shape) or 1.0)  # groups without entries have 0 / 0
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ class LevelPenalty(Quantizer):
 
     def prox(self, v: Array, scale: Array | float) -> Array:
         level = self.nearest(v)
-        return where_scaled(scale, level + soft_threshold(v - level, scale * self.strength), v)
+        threshold = scale * self.strength
+        return where_scaled(threshold, level + soft_threshold(v - level, threshold), v)
 
     def project_subdifferential(self, w: Array, u: Array) -> Array:
         xp, level = array_namespace(w), self.nearest(w)

@@ -154,8 +154,10 @@ class NuclearNorm(LowRank):
 
 
 def _number(scale: Array | float) -> Array | float:
-    """A scale that is constant on the matrix, as one number."""
-    return scale if isinstance(scale, (int, float)) else array_namespace(scale).max(scale)
+    """A scale that is constant on the matrix, as one number; that of a matrix without entries does not matter."""
+    if isinstance(scale, (int, float)):
+        return scale
+    return array_namespace(scale).max(scale) if math.prod(scale.shape) else 1.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from optkit.core import Array, Manifold, Radial, Regularizer
 
 from .host import to_host
 from .pinned import Pinned
-from .view import OnView
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +38,6 @@ class Scaled(Regularizer):
         validate.instance("psi", self.psi, Regularizer, "for example L1(1e-3)")
         factor = np.asarray(self.factor, dtype=float) if isinstance(self.factor, (list, tuple)) else self.factor
         if is_array_api_obj(factor) and not isinstance(factor, Real):
-            if isinstance(self.psi, OnView):
-                raise ValueError(
-                    "Scaled needs a number as the factor of an OnView; put Scaled inside the OnView instead"
-                )
             validate.floating("factor", factor)
             host = to_host(factor)
             if not np.all(np.isfinite(host) & (host >= 0)):

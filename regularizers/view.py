@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 
 from optkit import validate
 from optkit.core import Array, Manifold, Regularizer
@@ -81,7 +81,14 @@ class OnView(Regularizer):
         return self.view(array_namespace(scale).broadcast_to(scale, shape)) if is_array_api_obj(scale) else scale
 
     def block_values(self, w: Array) -> Array:
-        return self.psi.block_values(self.view(w))
+        """Each block's value at its first entry, and 0 at the others."""
+        xp, values = array_namespace(w), self.psi.block_values(self.view(w))
+        for axis, length in enumerate(self._shapes(tuple(w.shape))[1]):
+            missing = length - values.shape[axis]
+            if missing > 0:
+                rest = (*values.shape[:axis], missing, *values.shape[axis + 1 :])
+                values = xp.concat((values, xp.zeros(rest, dtype=w.dtype, device=device(w))), axis=axis)
+        return self.unview(values, w.shape)
 
     def prox(self, v: Array, scale: Array | float) -> Array:
         return self.unview(self.psi.prox(self.view(v), self._view_scale(scale, v.shape)), v.shape)
@@ -90,10 +97,10 @@ class OnView(Regularizer):
         return self.unview(self.psi.project_subdifferential(self.view(w), self.view(u)), w.shape)
 
     def block_margins(self, w: Array, gradient: Array) -> Array:
-        return self.psi.block_margins(self.view(w), self.view(gradient))
+        return self.unview(self.psi.block_margins(self.view(w), self.view(gradient)), w.shape)
 
     def block_lambda_max(self, gradient: Array) -> Array:
-        return self.psi.block_lambda_max(self.view(gradient))
+        return self.unview(self.psi.block_lambda_max(self.view(gradient)), gradient.shape)
 
     def manifold(self, w: Array) -> Manifold:
         return Viewed(self.psi.manifold(self.view(w)), self, tuple(w.shape))

@@ -15,7 +15,9 @@ def iterative(psi: Regularizer) -> str:
 def step_sizes(problem: Subproblem, psi: Regularizer) -> Array:
     """1 / (the largest entry of the metric on each block), a valid scale for psi's prox: one step size a block is
     enough because Q separates over blocks."""
-    return 1.0 / psi.block_max(array_namespace(problem.anchor).ones_like(problem.anchor) * problem.metric)
+    xp = array_namespace(problem.anchor)
+    largest = psi.block_max(xp.ones_like(problem.anchor) * problem.metric)
+    return 1.0 / xp.where(largest > 0, largest, xp.ones_like(largest))  # blocks without entries have 0
 
 
 def zero_blocks(problem: Subproblem, psi: Regularizer, step: Array) -> Array | None:

@@ -310,7 +310,6 @@ def test_views_of_attention_heads_zero_whole_heads() -> None:
         (lambda: OnView(GroupLasso(1.0, axes=2), (0, -1)), (4, 3, 2), r"axes \(2,\) do not exist"),
         (lambda: Scaled(L1(1.0), [1.0, -1.0]), None, "factor must hold finite numbers >= 0"),
         (lambda: Scaled(L1(1.0), np.array([1.0, math.nan])), None, "factor must hold finite numbers >= 0"),
-        (lambda: Scaled(OnView(L1(1.0), (-1,)), np.ones(3)), None, "put Scaled inside the OnView"),
         (lambda: Scaled(L1(1.0), np.ones(3)), (4,), r"factor of shape \(3,\) does not broadcast to \(4,\)"),
         (
             lambda: Scaled(GroupLasso(1.0, axes=0), np.arange(3.0)[:, None]),

@@ -10,7 +10,7 @@ import numpy as np
 from optkit.core import Array, Regularizer
 
 from .backends import BACKENDS, Backend, host, kind
-from .prox_laws import _ties
+from .prox_laws import ties
 from .running import law
 from .trial import Drawn, Trial
 
@@ -77,7 +77,7 @@ def back_ends_agree(trial: Trial) -> None:
     p, q = host(psi.prox(v, scale)), host(psi.prox(w, scale))
     size = trial.size(v, q)
     same = np.abs(p - q) <= trial.ulps * trial.blocks.spread(size)
-    same |= trial.blocks.spread(_ties(trial, Drawn(psi, v, scale), p, q)) & (not psi.convex)
+    same |= trial.blocks.spread(ties(trial, Drawn(psi, v, scale), p, q)) & (not psi.convex)
     law(same, f"prox of {host(v)} is {p}, in numpy {q}")
     s, t = (host(psi.project_subdifferential(b.array(q), b.array(host(u)))) for b in (trial.backend, other))
     finite = np.where(np.isfinite(t), t, 0.0)

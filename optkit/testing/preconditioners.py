@@ -58,12 +58,14 @@ def same(a: Any, b: Any) -> bool:
     """Whether two states, or metrics, hold the same numbers."""
     if isinstance(a, tuple):
         return type(a) is type(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if a is None or b is None:
+        return a is b
     return bool(np.array_equal(host(a), host(b)))
 
 
 def copied(state: Any) -> list[Host]:
-    """The numbers of a state."""
-    return [host(field) for field in state]
+    """The numbers of a state; a field that is not in use is None."""
+    return [host(field) for field in state if field is not None]
 
 
 def metric_is_positive(trial: PreconditionerTrial) -> None:

@@ -92,7 +92,7 @@ def prox_agrees_with_the_naive_one(trial: Trial) -> None:
     close = np.abs(p - naive) <= bound
     same = close & ((p == 0) | (further != 0)) & ((p != 0) | (nearer == 0))
     if not psi.convex:  # at a tie another minimiser, far away, is as good
-        same |= trial.blocks.spread(_ties(trial, Drawn(psi, v, scale), p, naive))
+        same |= trial.blocks.spread(ties(trial, Drawn(psi, v, scale), p, naive))
     law(same, f"prox of {w} is {p}, the naive one {naive}")
 
 
@@ -104,7 +104,7 @@ def _naive(trial: Trial, drawn: Drawn) -> Host:
     return p
 
 
-def _ties(trial: Trial, drawn: Drawn, p: Host, other: Host) -> Host:
+def ties(trial: Trial, drawn: Drawn, p: Host, other: Host) -> Host:
     """On which blocks p and the other point are far from each other and cost the same."""
     psi, v, w = drawn.psi, drawn.v, host(drawn.v)
     one, two = (

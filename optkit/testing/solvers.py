@@ -188,8 +188,10 @@ def converged_means_condition_7(trial: SolverTrial) -> None:
 
 
 def objective_does_not_rise(trial: SolverTrial) -> None:
-    """Q(point) <= Q(start) + residual^2 / (2 m), m the modulus of strong convexity of Q; 0 for a converged point where
-    Q is not convex."""
+    """Q(point) <= Q(start) + residual^2 / (2 m), m the modulus of strong convexity of Q.
+
+    Where Q is not strongly convex: Q(point) <= Q(start) for a converged point.
+    """
     pairing, rule = trial.pairing(), trial.rule()
     if not pairing.supported:
         return

@@ -73,8 +73,10 @@ def _stationary_at_0(trial: Trial, psi: Regularizer, g: Array) -> bool:
 
 
 def margin_is_the_distance_to_a_change(trial: Trial) -> None:
-    """-(g + d) stays a subgradient for all normal d with ||d|| < margin(w, g), w = prox(v, scale), g = (w - v) / scale;
-    for separable psi and for norms of groups not for all ||d|| > margin."""
+    """-(g + d) is a subgradient at w = prox(v, scale), g = (w - v) / scale, for all normal d with ||d|| < margin(w, g).
+
+    For separable psi and for norms of groups it is not for some normal d with ||d|| > margin.
+    """
     psi, v, scale = trial.drawn()
     w = psi.prox(v, scale)
     g = host((w - v) / scale)
