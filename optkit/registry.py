@@ -137,7 +137,7 @@ def _misfit(value: Any, group: str) -> str:
 
 
 def to_data(value: Any) -> Any:
-    """The value as plain data: parts become mappings, tuples and the arrays in parts lists; numbers, strings, None stay.
+    """The value as plain data: parts become mappings, tuples and arrays in parts lists; numbers, strings, None stay.
     Raises TypeError for anything else."""
     if hasattr(value, "to_data"):
         return value.to_data()

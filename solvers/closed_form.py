@@ -20,10 +20,10 @@ class ClosedForm(SubproblemSolver):
     """
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
-        metric = problem.metric
+        xp, metric = array_namespace(problem.anchor), problem.metric
         if psi.any_metric or not is_array_api_obj(metric):
             return None
-        if bool(array_namespace(metric).all(_on_blocks(psi, problem) == metric)):
+        if bool(xp.all(psi.block_max(xp.broadcast_to(metric, problem.anchor.shape)) == metric)):
             return None
         name = type(psi).__name__
         radial = psi.radial(problem.anchor, problem.weight) is not None
@@ -36,14 +36,5 @@ class ClosedForm(SubproblemSolver):
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
     ) -> Solution:
         self.require(psi, problem)
-        metric = problem.metric
-        if not psi.any_metric and is_array_api_obj(metric):
-            metric = _on_blocks(psi, problem)
-        point = psi.prox(problem.anchor - problem.linear / metric, problem.weight / metric)
+        point = psi.prox(problem.anchor - problem.linear / problem.metric, problem.weight / problem.metric)
         return Solution(point, iterations=1, residual=0.0, converged=True)
-
-
-def _on_blocks(psi: Regularizer, problem: Subproblem) -> Array:
-    """The metric's largest entry on each block."""
-    xp = array_namespace(problem.anchor)
-    return psi.block_max(xp.broadcast_to(problem.metric, problem.anchor.shape))
