@@ -316,7 +316,7 @@ class GradientEstimator(ABC, Generic[StateT]):
     """Turns the stochastic gradients so far into the linear term of the subproblem and the weight of psi."""
 
     state_type: type[StateT]
-    """The NamedTuple of numbers and arrays that holds the state; front ends save its fields as plain data."""
+    """The NamedTuple of numbers, arrays and None that holds the state; front ends save its fields as plain data."""
 
     @abstractmethod
     def init(self, w: Array) -> StateT:
@@ -335,7 +335,7 @@ class Preconditioner(ABC, Generic[StateT]):
     """Turns the stochastic gradients so far into the diagonal metric of the subproblem."""
 
     state_type: type[StateT]
-    """The NamedTuple of numbers and arrays that holds the state; front ends save its fields as plain data."""
+    """The NamedTuple of numbers, arrays and None that holds the state; front ends save its fields as plain data."""
 
     @abstractmethod
     def init(self, w: Array) -> StateT:

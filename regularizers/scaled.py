@@ -86,26 +86,26 @@ class Scaled(Regularizer):
 
     def block_values(self, w: Array) -> Array:
         xp, factor, values = array_namespace(w), self._factor(w), self.psi.block_values(w)
-        return xp.where(factor > 0, factor * values, xp.zeros_like(values))
+        return xp.where(factor > 0, _or_one(factor) * values, xp.zeros_like(values))
 
     def prox(self, v: Array, scale: Array | float) -> Array:
         return self.psi.prox(v, scale * (self._factor(v) if is_array_api_obj(self.factor) else self.factor))
 
     def project_subdifferential(self, w: Array, u: Array) -> Array:
         xp, factor = array_namespace(w), self._factor(w)
-        safe = xp.where(factor > 0, factor, xp.ones_like(factor))
+        safe = _or_one(factor)
         return xp.where(factor > 0, safe * self.psi.project_subdifferential(w, u / safe), xp.zeros_like(u))
 
     def block_margins(self, w: Array, gradient: Array) -> Array:
         xp, factor = array_namespace(w), self._factor(w)
-        safe = xp.where(factor > 0, factor, xp.ones_like(factor))
+        safe = _or_one(factor)
         margins = safe * self.psi.block_margins(w, gradient / safe)
         return xp.where(factor > 0, margins, xp.full_like(margins, math.inf))
 
     def block_lambda_max(self, gradient: Array) -> Array:
         xp, factor, least = array_namespace(gradient), self._factor(gradient), self.psi.block_lambda_max(gradient)
         unreachable = xp.where(least > 0, xp.full_like(least, math.inf), least)
-        return xp.where(factor > 0, least / xp.where(factor > 0, factor, xp.ones_like(factor)), unreachable)
+        return xp.where(factor > 0, least / _or_one(factor), unreachable)
 
     def manifold(self, w: Array) -> Manifold:
         """psi's, with the unpenalized blocks free."""
@@ -124,3 +124,8 @@ class Scaled(Regularizer):
 
     def radial(self, b: Array, weight: Array | float) -> Radial | None:
         return self.psi.radial(b, weight * (self._factor(b) if is_array_api_obj(self.factor) else self.factor))
+
+
+def _or_one(factor: Array) -> Array:
+    """The factors with 1 in the place of 0, which may meet an infinite value or be a divisor."""
+    return array_namespace(factor).where(factor > 0, factor, array_namespace(factor).ones_like(factor))

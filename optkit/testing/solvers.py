@@ -88,7 +88,8 @@ class SolverTrial:
         psi = self.make(self.pick(0.4, 0.1, 1.0))
         linear, anchor, power, start = (self.backend.array(self.data.draw(floats(self.shape))) for _ in range(4))
         metric: Any = 10.0 ** (power * self.pick(1 / 6, 2 / 3))
-        metric = self.pick(metric, psi.block_max(metric), 2.0)
+        constant = psi.block_max(metric) if math.prod(self.shape) else metric  # the largest of no entries is 0
+        metric = self.pick(metric, constant, 2.0)
         weight = self.pick(0.7, 0.0, 3.0) if weight is None else weight
         problem = Subproblem(linear, anchor, metric, weight, self.pick(1.0, 1 / 64))
         return Pairing(self.solver, psi, problem, start)
