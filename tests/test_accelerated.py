@@ -106,7 +106,9 @@ def iterates(solver: ProximalGradient, posed: Subproblem, psi: Regularizer, star
     points: list[np.ndarray] = []
 
     class Record(StoppingRule):
-        max_iterations = 60
+        @property
+        def max_iterations(self) -> int:
+            return 60
 
         def begin(self, problem: Subproblem, psi: Regularizer, start: np.ndarray) -> Reached:
             return lambda point, previous, iteration: points.append(point) or False

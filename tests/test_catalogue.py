@@ -334,20 +334,25 @@ def test_what_makes_no_sense_is_refused_in_words(make: Callable[[], Any], of: An
         make().check(of)
 
 
+def wrong(value: Any) -> Any:
+    """A value of the wrong type, which type checkers let pass."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: OnView("L1"), "psi must be a Regularizer, got 'L1'"),
-        (lambda: OnView(L1(1.0), shape=(1.5,)), "shape must be an integer"),
-        (lambda: Scaled(L1, 2.0), "psi must be a Regularizer, got the class L1"),
+        (lambda: OnView(wrong("L1")), "psi must be a Regularizer, got 'L1'"),
+        (lambda: OnView(L1(1.0), shape=wrong((1.5,))), "shape must be an integer"),
+        (lambda: Scaled(wrong(L1), 2.0), "psi must be a Regularizer, got the class L1"),
         (lambda: Scaled(L1(1.0), np.array([1, 2])), "factor must be an array of real floating-point numbers"),
         (lambda: SeparableSum({}), "parts must map at least one name to a Regularizer"),
-        (lambda: SeparableSum({"w": 1.0}), r"parts\['w'\] must be a Regularizer, got 1.0"),
-        (lambda: Box("0", 1), "lower must be a number or infinite, got '0'"),
+        (lambda: SeparableSum(wrong({"w": 1.0})), r"parts\['w'\] must be a Regularizer, got 1.0"),
+        (lambda: Box(wrong("0"), 1), "lower must be a number or infinite, got '0'"),
         (lambda: Box(0, math.nan), "upper must be a number or infinite, got nan"),
-        (lambda: NMSparsity(1, 2, axis=(0, 1)), "axis must be an integer"),
-        (lambda: Levels(1.0, 3), "levels must be a sequence of numbers, got 3"),
-        (lambda: Levels(1.0, ("0", 1)), "levels must be finite numbers, got '0'"),
+        (lambda: NMSparsity(1, 2, axis=wrong((0, 1))), "axis must be an integer"),
+        (lambda: Levels(1.0, wrong(3)), "levels must be a sequence of numbers, got 3"),
+        (lambda: Levels(1.0, wrong(("0", 1))), "levels must be finite numbers, got '0'"),
     ],
 )
 def test_what_is_of_the_wrong_type_is_refused_in_words(make: Callable[[], Any], words: str) -> None:
