@@ -16,6 +16,7 @@ from optkit.regularizers import (
     L0,
     L1,
     MCP,
+    SCAD,
     Binary,
     BinarySet,
     Box,
@@ -26,6 +27,7 @@ from optkit.regularizers import (
     GroupLasso,
     Levels,
     LevelSet,
+    LogSum,
     Lq,
     NMSparsity,
     NonNegative,
@@ -414,6 +416,26 @@ def test_a_sum_over_names_goes_name_by_name() -> None:
     assert manifold.ambient == 15 and manifold.distance(psi.manifold(v)) == 15 - manifold.dimension
     scales = {"w": np.array([[1.0, 2.0, 0.0, 1.0]]), "b": 2.0}
     np.testing.assert_array_equal(psi.prox(v, scales)["w"], parts["w"].prox(v["w"], scales["w"]))
+
+
+# --- jumps ------------------------------------------------------------------------------------------------------------
+
+CONCAVE = [
+    *(L0(0.7), Lq(0.7), Lq(0.7, 2 / 3), Lq(0.4, 0.9), MCP(0.8), MCP(0.8, gamma=0.5), SCAD(0.7), SCAD(0.9, a=2.5)),
+    *(LogSum(0.7), LogSum(0.5, epsilon=1.0), LogSum(0.2, epsilon=2.0), Levels(0.3, (-1, 0, 3)), Binary(0.4)),
+]
+
+
+@pytest.mark.parametrize("psi", CONCAVE, ids=repr)
+def test_without_convexity_the_prox_is_a_global_minimiser(psi: Regularizer) -> None:
+    """No point of a fine grid costs less, for numbers on both sides of jumps and scales on both sides of all bends."""
+    grid, v = np.linspace(-8, 8, 6401), np.linspace(-6, 6, 401)
+    values = psi.block_values(grid)
+    for scale in (0.05, 0.3, 1.0, 1.5, 2.5, 3.0, 4.0, 10.0):
+        p = psi.prox(v, scale)
+        cost = psi.block_values(p) + (p - v) ** 2 / (2 * scale)
+        least = np.min(values + (grid - v[:, None]) ** 2 / (2 * scale), axis=1)
+        assert np.all(cost <= least + 1e-14 * (1 + np.abs(least)))
 
 
 # --- sets -------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import copy
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,20 +28,30 @@ from optkit.algorithms import (
     Stages,
     Step,
     adamw,
+    madgrad,
+    mda,
+    msgd,
     proxgen,
     proxsgd,
+    proxssi,
     ramda,
+    rda,
     rmda,
 )
 from optkit.core import Array, Clock, Manifold, Preconditioner, Regularizer, Subproblem
 from optkit.regularizers import L1, GroupLasso, Support
-from optkit.solvers import ProximalGradient, SubgradientNorm
+from optkit.solvers import Automatic, NewtonRaphson, ProximalGradient, SubgradientNorm
 
 METHODS: dict[str, Callable[..., ProximalMethod]] = {
     "ramda": ramda,
     "rmda": rmda,
     "proxsgd": proxsgd,
     "proxgen": proxgen,
+    "rda": rda,
+    "proxgen with amsgrad": lambda psi, lr: proxgen(psi, lr, amsgrad=True),
+    "proxssi as published": lambda psi, lr: proxssi(
+        psi, lr, betas=(0.9, 0.9), weight_decay=0.1, published=True, solver=Automatic()
+    ),
     "ramda, c = 1": lambda psi, lr: ramda(psi, lr, averaging=1.0),
     "proxgen with weight decay": lambda psi, lr: proxgen(psi, lr, weight_decay=0.1),
     "proxsgd, averaged": lambda psi, lr: replace(proxsgd(psi, lr), averaging=ConstantAveraging(0.3)),
@@ -128,12 +138,13 @@ def assert_walks_as_torch(method: ProximalMethod, optimizer: Callable[..., torch
         np.testing.assert_allclose(step.w, parameter.detach().numpy(), **EXACT)
 
 
+@pytest.mark.parametrize("amsgrad", [False, True])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 @pytest.mark.parametrize(
     ("lr", "betas"), [(1e-3, (0.9, 0.999)), (0.1, (0.9, 0.99)), (0.01, (0.0, 0.5)), (0.0, (0.9, 0.9))]
 )
-def test_adamw_is_adamw(lr: float, betas: tuple[float, float], weight_decay: float) -> None:
-    given: dict[str, Any] = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
+def test_adamw_is_adamw(lr: float, betas: tuple[float, float], weight_decay: float, amsgrad: bool) -> None:
+    given: dict[str, Any] = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "amsgrad": amsgrad}
     assert_walks_as_torch(adamw(**given), lambda params: torch.optim.AdamW(params, **given))
 
 
@@ -142,6 +153,58 @@ def test_proxsgd_without_psi_is_sgd_with_momentum_1_minus_c_and_lr_times_c(c: fl
     lr = 0.2
     twin = lambda params: torch.optim.SGD(params, lr=c * lr, momentum=1 - c)  # noqa: E731
     assert_walks_as_torch(proxsgd(lr=lr, momentum=c), twin)
+    assert msgd(lr, c) == proxsgd(lr=lr, momentum=c)
+
+
+def test_the_dense_twins_are_the_methods_without_psi() -> None:
+    assert madgrad(0.1, 0.2, 1e-5) == ramda(lr=0.1, averaging=0.2, epsilon=1e-5)
+    assert mda(0.1, 0.2) == rmda(lr=0.1, averaging=0.2)
+    assert adamw(0.1, weight_decay=0.2) == proxgen(lr=0.1, weight_decay=0.2)
+
+
+def test_textbook_proxssi_is_proxgen_with_another_solver() -> None:
+    one, other = proxssi(PSI, 0.1, weight_decay=0.2), proxgen(PSI, 0.1, weight_decay=0.2)
+    differing = [field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name)]
+    assert differing == ["solver"] and one.solver == NewtonRaphson()
+    for a, b in zip(walk(one, start(), gradients(20)), walk(other, start(), gradients(20)), strict=True):
+        np.testing.assert_allclose(a.w, b.w, rtol=0, atol=1e-9)
+
+
+def test_proxssi_as_published_decays_after_the_step_and_corrects_no_bias_in_the_metric() -> None:
+    """With the l1 norm, whose weighted prox is soft thresholding."""
+    lr, decay, strength, (b1, b2), epsilon = 0.05, 0.1, 0.02, (0.9, 0.99), 1e-6
+    w, m, v, grads = start(), np.zeros(SHAPE), np.zeros(SHAPE), gradients(50)
+    method = proxssi(L1(strength), lr, (b1, b2), epsilon, decay, published=True, solver=Automatic())
+    for t, step in enumerate(walk(method, w, grads), start=1):
+        m, v = b1 * m + (1 - b1) * grads[t - 1], b2 * v + (1 - b2) * grads[t - 1] ** 2
+        metric = np.sqrt(v) + epsilon
+        moved = (w - lr * math.sqrt(1 - b2**t) / (1 - b1**t) * m / metric) * (1 - lr * decay)
+        w = np.sign(moved) * np.maximum(np.abs(moved) - lr * strength / metric, 0)
+        np.testing.assert_allclose(step.w, w, **EXACT)
+
+
+def test_rda_is_the_argmin_of_the_mean_gradient() -> None:
+    """Xiao 2010, (8): <gbar, w> + psi(w) + gamma / (2 sqrt(t)) ||w - w0||^2, for the l1 norm."""
+    lr, strength, x0, grads = 0.3, 0.4, start(), gradients(50)
+    for t, step in enumerate(walk(rda(L1(strength), lr), x0, grads), start=1):
+        reach = lr * math.sqrt(t)  # 1 / (gamma / sqrt(t))
+        moved = x0 - reach * np.mean(grads[:t], axis=0)
+        np.testing.assert_allclose(step.w, np.sign(moved) * np.maximum(np.abs(moved) - reach * strength, 0), **EXACT)
+
+
+def test_proxsgd_as_published() -> None:
+    """Yang et al. 2020, Algorithm 1, with the l1 norm."""
+    lr, rho, strength, b2, epsilon = 0.5, 0.9, 0.3, 0.999, 1e-8
+    w, m, v, grads = start(), np.zeros(SHAPE), np.zeros(SHAPE), gradients(50)
+    for t, step in enumerate(walk(proxsgd(L1(strength), lr, rho, published=True), w, grads), start=1):
+        weight, move = (min(x / math.sqrt(t + 4), 1.0) for x in (rho, lr))
+        m, v = (1 - weight) * m + weight * grads[t - 1], b2 * v + (1 - b2) * grads[t - 1] ** 2
+        metric = np.sqrt(v / (1 - b2**t)) + epsilon
+        moved = w - m / metric
+        hat = np.sign(moved) * np.maximum(np.abs(moved) - strength / metric, 0)
+        w = w + move * (hat - w)
+        np.testing.assert_allclose(step.w, w, **EXACT)
+        np.testing.assert_allclose(step.solution.point, hat, **EXACT)
 
 
 def test_proxgen_with_the_l1_norm_soft_thresholds_an_adamw_step() -> None:
