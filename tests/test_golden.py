@@ -23,7 +23,7 @@ import torch
 from optkit.algorithms import ProximalMethod, Stages, proxgen, proxsgd, proxssi, ramda, rmda
 from optkit.core import Array, Regularizer
 from optkit.regularizers import GroupLasso, NuclearNorm, Zero
-from optkit.solvers import SecularNewton
+from optkit.solvers import NewtonRaphson, ProximalGradient, RelativeDecrease, SecularNewton
 from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, ProxSSI, StageScheduler
 
 FOLDER = Path(__file__).parent / "golden"
@@ -72,8 +72,21 @@ class Case:
         return ALGORITHMS[self.facts["algorithm"]]
 
     @property
+    def exact(self) -> bool:
+        """Whether the subproblems were solved exactly; if not, What_t depends on the start and is not found again."""
+        return bool(self.facts["subproblem"]["mode"] != "official defaults")
+
+    @property
     def arguments(self) -> dict[str, Any]:
-        return self.algorithm.arguments(self.facts["hyperparameters"])
+        """The hyper-parameters, and where the published code stopped early its solver and rule."""
+        given = self.facts["hyperparameters"]
+        arguments = self.algorithm.arguments(given)
+        if self.exact:
+            return arguments
+        if self.facts["algorithm"] == "ProxSSI":
+            return {**arguments, "solver": NewtonRaphson(tolerance=1e-7, max_iterations=100)}
+        rule = RelativeDecrease(given.get("rtol", 1e-8), max_iterations=given.get("max_iters", 100))
+        return {**arguments, "solver": ProximalGradient(), "stopping": rule}
 
     @property
     def parameters(self) -> list[str]:
@@ -99,7 +112,7 @@ class Case:
     def method(self, parameter: str) -> ProximalMethod:
         psi, arguments = self.psi(parameter), self.arguments
         if isinstance(psi, Zero):
-            arguments.pop("solver", None)
+            arguments = {key: value for key, value in arguments.items() if key not in ("solver", "stopping")}
         return self.algorithm.factory(psi, **arguments)
 
 
@@ -114,7 +127,7 @@ def agree(case: Case, parameter: str, step: int, weight: Any, hat: Any) -> None:
     if step % EVERY:
         return
     for kind, ours in (("weights", weight), ("hat", hat)):
-        if f"{kind}/{parameter}" in case.arrays:
+        if ours is not None and f"{kind}/{parameter}" in case.arrays:
             theirs = case.arrays[f"{kind}/{parameter}"][step // EVERY - 1]
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE, err_msg=f"{kind}/{parameter}, step {step}")
             psi = case.psi(parameter)
@@ -141,11 +154,13 @@ def test_the_array_front_end(name: str, asarray: Callable[[Any], Array]) -> None
             if case.stages.begins(k):
                 state = method.restart(w)
             w, state, solution = method.step(w, asarray(case.arrays[f"grads/{parameter}"][k]), state)
-            assert bool(solution.converged)
+            assert bool(solution.converged) or not case.exact
             agree(case, parameter, k + 1, np.asarray(w), np.asarray(solution.point))
-            agree(case, parameter, k + 1, np.asarray(w), np.asarray(method.structured(w, state)))
+            if case.exact:
+                agree(case, parameter, k + 1, np.asarray(w), np.asarray(method.structured(w, state)))
 
 
+@pytest.mark.filterwarnings("ignore::optkit.core.ConvergenceWarning")  # five iterations, as published
 @pytest.mark.parametrize("name", CASES)
 def test_the_optimizers(name: str) -> None:
     case = load(name)
@@ -159,9 +174,9 @@ def test_the_optimizers(name: str) -> None:
         optimizer.step()
         for group, (parameter, weight) in zip(optimizer.param_groups, weights.items(), strict=True):
             hat = optimizer.structured_value(weight, group)
-            agree(case, parameter, k + 1, weight.detach().numpy(), hat.numpy())
+            agree(case, parameter, k + 1, weight.detach().numpy(), hat.numpy() if case.exact else None)
         scheduler.step()
-    assert optimizer.uncertified == 0
+    assert optimizer.uncertified == 0 or not case.exact
 
 
 @pytest.mark.parametrize("name", CASES)
