@@ -163,6 +163,10 @@ class ProximalMethod:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
+    def subproblem_scale(self, state: MethodState) -> float:
+        """How many times the paper's Q_t the subproblem of step state.t is."""
+        return self.clock(state.t).gain if state.anchor is None else 1.0
+
     def subproblem(self, w: Array, state: MethodState) -> Subproblem:
         """The subproblem of step state.t, whose gradient is in the state already.  w: the previous anchor."""
         clock = self.clock(state.t)
@@ -170,8 +174,8 @@ class ProximalMethod:
         if self.weight_decay and self.decay == "after":
             linear = (1 - self.lr * self.weight_decay) * linear
         metric = self.preconditioner.metric(state.preconditioner, clock)
-        anchor, scale = (w, clock.gain) if state.anchor is None else (state.anchor, 1.0)
-        return Subproblem(linear, anchor, metric, weight, scale)
+        anchor = w if state.anchor is None else state.anchor
+        return Subproblem(linear, anchor, metric, weight, self.subproblem_scale(state))
 
     def solve(self, w: Array, state: MethodState, start: Array) -> Solution:
         """The solution of `subproblem`."""

@@ -171,7 +171,7 @@ def test_a_run_resumes_bit_by_bit(make: Make, stop: int, dtype: torch.dtype) -> 
     long_run(half, two, 0, stop)
     checkpoint = through_a_file({"net": half.state_dict(), "optimizer": two.state_dict()})
 
-    three = make(groups(resumed, GroupLasso(9.0, axes=1)))
+    three = make([{**group, "lr": 9.0} for group in groups(resumed)])
     resumed.load_state_dict(checkpoint["net"])
     three.load_state_dict(checkpoint["optimizer"])
     long_run(resumed, three, stop, LAST)
@@ -228,12 +228,23 @@ def test_a_copy_walks_on_alike_and_apart(make: Make, copied: Callable[[Any], Any
     assert (type(second), second.nonfinite, second.uncertified) == (type(optimizer), "skip", optimizer.uncertified)
 
 
-def test_a_checkpoint_of_another_method_is_refused() -> None:
+def other_version(optimizer: MethodOptimizer) -> dict[str, Any]:
+    state = optimizer.state_dict()
+    return {**state, "optkit": {**state["optkit"], "version": 99}}
+
+
+def test_a_checkpoint_of_another_kind_is_refused_and_nothing_changes() -> None:
     net = Net()
     optimizer, before = ProxGen(groups(net)), values(net)
-    for other in (RAMDA(groups(net)), torch.optim.AdamW(net.parameters())):
-        with pytest.raises(ValueError, match="the checkpoint is of the method .*, this optimizer is 'proxgen'"):
-            optimizer.load_state_dict(other.state_dict())
+    others = {
+        "group 0 has the method 'ramda', this optimizer's 'proxgen'": RAMDA(groups(net)).state_dict(),
+        "group 0 has the method None": torch.optim.AdamW(net.parameters()).state_dict(),
+        "group 0 has the regularizer .*9.0.*, this optimizer's": ProxGen(groups(net, L1(9.0))).state_dict(),
+        "format version 99, this optkit reads 1; load it with": other_version(optimizer),
+    }
+    for words, state in others.items():
+        with pytest.raises(ValueError, match=words):
+            optimizer.load_state_dict(state)
     assert_same(values(net), before)
     assert len(optimizer.param_groups) == 2 and not optimizer.state
 
@@ -867,3 +878,43 @@ def test_a_part_under_another_key_is_refused(key: str) -> None:
 def test_the_strength_beside_no_regularizer_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown key 'strength' in a parameter group; allowed: regularizer"):
         RAMDA([{"params": [nn.Parameter(torch.ones(2, 2))], "strength": 1.0}])
+
+
+# --- maximize, certificates -------------------------------------------------------------------------------------------
+
+
+@ALL_OPTIMIZERS
+def test_maximize_goes_down_the_negative_loss(make: Make) -> None:
+    up, down = Net(), Net()
+    one, two = make([{**group, "maximize": True} for group in groups(up)]), make(groups(down))
+    for k in range(3):
+        gradients(up, k)
+        gradients(down, k)
+        for parameter in down.parameters():
+            if parameter.grad is not None:
+                parameter.grad.neg_()
+        one.step()
+        two.step()
+    assert_same(values(up), values(down))
+
+
+def test_a_certificate_says_what_is_known() -> None:
+    net = Net()
+    rule = SubgradientNorm(0.1, max_iterations=1000, power=0.6)
+    optimizer = RAMDA(groups(net), solver=ProximalGradient(), stopping=rule)
+    assert optimizer.certificate() == (None, 0, 0.0)
+    train(net, optimizer, 4)
+    residual, uncertified, squares = optimizer.certificate()
+    assert residual is not None and 0 < residual <= 0.1 * 4**-0.6 * len(list(net.parameters())) ** 0.5
+    assert uncertified == 0 and squares == pytest.approx(sum(0.01 * t**-1.2 for t in (1, 2, 3, 4)))
+    assert RAMDA(groups(net)).certificate().sum_of_squares is None
+
+
+def test_the_counts_are_saved_and_loaded() -> None:
+    net = Net()
+    optimizer = RAMDA(groups(net), nonfinite="skip")
+    next(net.parameters()).grad = torch.full_like(next(net.parameters()), float("nan"))
+    optimizer.step()
+    other = RAMDA(groups(net))
+    other.load_state_dict(optimizer.state_dict())
+    assert other.skipped == optimizer.skipped == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from optkit import validate
 from optkit.algorithms import MethodState, ProximalMethod, Step, warn_uncertified
 from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
+from optkit.solvers import SubgradientNorm
 
 from .recipe import Factory, Recipe
 from .state import pack, unpack
@@ -27,6 +29,23 @@ class _Batch(NamedTuple):
     states: list[MethodState]
 
 
+VERSION = 1
+"""The version of the format of `state_dict`."""
+
+
+class Certificate(NamedTuple):
+    """What is known of the subproblems' solutions.
+
+    residual: the left side of (7) over all parameters at the last step, None before the first;  uncertified: how many
+    solves stopped at their iteration limit;  sum_of_squares: that of the tolerances epsilon_t since the last restart,
+    the largest of the groups that have a SubgradientNorm, None without one.
+    """
+
+    residual: float | None
+    uncertified: int
+    sum_of_squares: float | None
+
+
 class MethodOptimizer(torch.optim.Optimizer):
     """Any proximal method as an optimizer: MethodOptimizer(params, factory, lr=..., ...).
 
@@ -36,6 +55,7 @@ class MethodOptimizer(torch.optim.Optimizer):
     factory: a function (psi, *, solver, stopping, hyper-parameters by keyword) that returns a ProximalMethod, such as
     optkit.algorithms.ramda; its other parameters become keys of the groups.
     nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts).
+    maximize: go up the loss instead of down; a key of the groups, as in torch.optim.
 
     A group also holds `method` (the factory's name), `ramp` (whether the averaging ramps up) and `pending_restart`
     (what the next step begins with). The structure is in What_t, which `structured(model, optimizer)` puts into the
@@ -55,19 +75,22 @@ class MethodOptimizer(torch.optim.Optimizer):
         solver: SubproblemSolver | None = None,
         stopping: StoppingRule | None = None,
         nonfinite: Literal["raise", "skip"] = "raise",
+        maximize: bool = False,
         **hyperparameters: Any,
     ) -> None:
         validate.choice("nonfinite", nonfinite, ("raise", "skip"))
+        validate.flag("maximize", maximize)
         self.recipe, self.nonfinite = Recipe(factory), nonfinite
         self.skipped = 0
         self.uncertified = 0
+        self._residuals: dict[Tensor, Any] = {}
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"params must be a list of tensors or groups, got one {type(params).__name__}; give [it]")
         listed: list[Any] = list(params)
         if not listed:
             raise ValueError("params is empty; give the parameters of a model, for example model.parameters()")
         parts = {"regularizer": regularizer, "solver": solver, "stopping": stopping}
-        state = {"method": self.recipe.name, "ramp": False, "pending_restart": None}
+        state = {"method": self.recipe.name, "ramp": False, "pending_restart": None, "maximize": maximize}
         super().__init__(listed, {**self.recipe.defaults({**parts, **hyperparameters}), **state})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -108,7 +131,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         batches = [self._batch(group, params) for group, params in zip(self.param_groups, with_gradient, strict=True)]
         results = [
             batch.method.step_all(
-                [_work(p) for p in batch.params], [_work(_gradient(p)) for p in batch.params], batch.states
+                [_work(p) for p in batch.params], [_downhill(p, batch.group) for p in batch.params], batch.states
             )
             for batch in batches
         ]
@@ -120,6 +143,7 @@ class MethodOptimizer(torch.optim.Optimizer):
             for parameter, step in zip(batch.params, steps, strict=True):
                 parameter.copy_(step.w)
                 self.state[parameter] = pack(step.state)
+                self._residuals[parameter] = step.solution.residual / (batch.method.subproblem_scale(step.state) or 1.0)
                 self._certify(step)
         return loss
 
@@ -168,14 +192,41 @@ class MethodOptimizer(torch.optim.Optimizer):
                     manifolds[name] = psi.manifold(self.structured_value(parameter, group))
         return manifolds
 
+    def certificate(self) -> Certificate:
+        """What is known of the subproblems' solutions: see Certificate. Waits for the device; `step` does not."""
+        residuals = [float(residual) for residual in self._residuals.values()]
+        squares = [rule.sum_of_squares(t) for rule, t in self._tolerances()]
+        return Certificate(
+            residual=math.hypot(*residuals) if residuals else None,
+            uncertified=self.uncertified,
+            sum_of_squares=max(squares, default=None),
+        )
+
+    def _tolerances(self) -> Iterator[tuple[SubgradientNorm, int]]:
+        """The SubgradientNorm of each group that has one, with the steps of its parameters since the last restart."""
+        for group in self.param_groups:
+            stopping = self.method(group).stopping
+            if isinstance(stopping, SubgradientNorm):
+                taken = [self.state[p]["t"] for p in group["params"] if self.state.get(p)]
+                yield stopping, max(taken, default=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As in torch.optim, with `optkit`: the version of the format and the counts of skipped and uncertified."""
+        own = {"version": VERSION, "skipped": self.skipped, "uncertified": self.uncertified}
+        return {**super().state_dict(), "optkit": own}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch.optim, but state keeps its dtype (float32 for bf16 parameters), and another method is refused."""
-        for group in state_dict["param_groups"]:
-            if group.get("method") != self.defaults["method"]:
-                raise ValueError(
-                    f"the checkpoint is of the method {group.get('method')!r}, "
-                    f"this optimizer is {self.defaults['method']!r}; load it into an optimizer of that method"
-                )
+        """As in torch.optim, but state keeps its dtype (float32 for bf16 parameters), and nothing is changed where the
+        checkpoint is of another version, method, regularizer or shape: ValueError names what differs."""
+        for i, (ours_, theirs_) in enumerate(zip(self.param_groups, state_dict["param_groups"], strict=False)):
+            _same("method", theirs_.get("method"), ours_["method"], i)
+            _same("regularizer", theirs_.get("regularizer"), ours_["regularizer"], i)
+        own = state_dict.get("optkit", {})
+        if own.get("version") != VERSION:
+            raise ValueError(
+                f"the checkpoint has the format version {own.get('version')!r}, this optkit reads {VERSION}; "
+                "load it with the optkit that wrote it"
+            )
         ours = [parameter for group in self.param_groups for parameter in group["params"]]
         theirs = [index for group in state_dict["param_groups"] for index in group["params"]]
         for parameter, index in zip(ours, theirs, strict=False):  # torch.optim refuses other lengths
@@ -185,7 +236,9 @@ class MethodOptimizer(torch.optim.Optimizer):
                         f"the checkpoint's {key} for {self._called(parameter)} has shape {tuple(value.shape)}, the "
                         f"parameter {tuple(parameter.shape)}; give the parameters in the order they were saved in"
                     )
-        super().load_state_dict(state_dict)
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "optkit"})
+        self.skipped, self.uncertified = own["skipped"], own["uncertified"]
+        self._residuals.clear()
         for parameter, index in zip(ours, theirs, strict=True):
             if index in state_dict["state"]:
                 self.state[parameter] = {
@@ -262,7 +315,16 @@ class MethodOptimizer(torch.optim.Optimizer):
         return names[j] if names else f"parameter {j} of group {i}"
 
 
-_OWN = ("recipe", "nonfinite", "skipped", "uncertified")
+_OWN = ("recipe", "nonfinite", "skipped", "uncertified", "_residuals")
+
+
+def _same(key: str, saved: Any, present: Any, group: int) -> None:
+    """Refuse a checkpoint whose group has another value of the key."""
+    if saved != present:
+        raise ValueError(
+            f"the checkpoint's group {group} has the {key} {saved!r}, this optimizer's {present!r}; "
+            "load it into an optimizer made with the same one"
+        )
 
 
 def _restarted(group: dict[str, Any]) -> dict[str, Any]:
@@ -278,6 +340,12 @@ def _gradient(parameter: Tensor) -> Tensor:
     gradient = parameter.grad
     assert gradient is not None
     return gradient
+
+
+def _downhill(parameter: Tensor, group: dict[str, Any]) -> Tensor:
+    """The gradient of what is minimised."""
+    gradient = _work(_gradient(parameter))
+    return -gradient if group["maximize"] else gradient
 
 
 def _work(tensor: Tensor) -> Tensor:

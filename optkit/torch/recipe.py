@@ -59,7 +59,7 @@ class Recipe:
 
     def plain(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """The group with its parts and hyper-parameters as plain data; refuses keys that would be ignored."""
-        known = (*_PARTS, *self.hyperparameters)
+        known = (*_PARTS, *self.hyperparameters, "maximize")
         for key in group:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
             lost = (
