@@ -203,12 +203,35 @@ def test_the_groups_suit_torch_optim_which_does_not_regularize() -> None:
     assert torch.equal(model.weight, twin.weight) and torch.equal(model.bias, twin.bias)
 
 
-@pytest.mark.parametrize("make", [nn.Conv2d, nn.ConvTranspose2d])
-def test_a_grouped_convolution_is_refused_by_name(make: Callable[..., nn.Module]) -> None:
-    model = nn.Sequential(nn.Linear(3, 5), make(4, 4, 3, groups=2))
-    words = "1: the input channels of a convolution with groups=2 are not an axis of its weight; give "
-    with pytest.raises(ValueError, match=words):
-        regularize(model, PSI)
+@pytest.mark.parametrize("make", [nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d])
+def test_the_input_channels_of_a_grouped_convolution_are_the_right_ones(make: Callable[..., Any]) -> None:
+    """What a zero group says: the module's output does not change with that input channel, and with all others."""
+    module = make(6, 4, 3, groups=2, bias=False)
+    regularized = regularize(module, GroupLasso(1.0))[0]["regularizer"]
+    inputs, size = torch.ones(1, 6, *(3,) * (module.weight.ndim - 2)), module.weight.numel()
+    for channel in range(6):
+        moved = inputs.clone()
+        moved[0, channel] += 1
+        (reached,) = torch.autograd.grad(((module(moved) - module(inputs)) ** 2).sum(), module.weight)
+        with torch.no_grad():
+            weight = torch.where(reached == 0, module.weight, 0.0)  # without the weights that see the channel
+        manifold = regularized.manifold(weight)
+        assert str(manifold) == "1 of 6 groups zero" and manifold.dimension == size - size // 6
+        assert regularized.manifold(module.weight).dimension == size
+
+
+def test_a_grouped_convolution_is_solved_exactly() -> None:
+    torch.manual_seed(0)
+    module = nn.Conv2d(6, 4, 3, groups=2)
+    optimizer = RAMDA(regularize(module, GroupLasso(0.02)), lr=0.1, averaging=1.0)
+    for _ in range(100):  # only four of the six channels matter
+        optimizer.zero_grad()
+        x = torch.randn(8, 6, 5, 5)
+        (module(x) - x[:, [0, 1, 3, 4], 1:-1, 1:-1]).square().mean().backward()
+        optimizer.step()
+    assert optimizer.uncertified == 0 and str(optimizer.structure()["weight"]) == "2 of 6 groups zero"
+    residual = optimizer.certificate().residual
+    assert residual is not None and residual < 1e-6
 
 
 @pytest.mark.parametrize(

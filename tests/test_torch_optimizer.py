@@ -436,6 +436,22 @@ def test_lr_schedulers_set_the_lr_in_force(make: Make, name: str) -> None:
     assert odd(through_a_file(optimizer.state_dict()), tensors=True) == []
 
 
+@ALL_OPTIMIZERS
+def test_an_lr_that_is_a_tensor_is_the_number_in_it(make: Make) -> None:
+    """And schedulers write into it, as in torch.optim."""
+    one, two = Net(), Net()
+    with_tensor = make([{**group, "lr": torch.tensor(0.25)} for group in groups(one)])
+    with_number = make([{**group, "lr": 0.25} for group in groups(two)])
+    for net, optimizer in ((one, with_tensor), (two, with_number)):
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+        for k in range(5):
+            gradients(net, k)
+            optimizer.step()
+            scheduler.step()
+    assert_same(values(one), values(two))
+    assert isinstance(with_tensor.param_groups[0]["lr"], Tensor) and float(with_tensor.param_groups[0]["lr"]) == 0.0625
+
+
 @pytest.mark.parametrize("make", [RAMDA, RMDA])
 def test_what_t_does_not_depend_on_what_a_scheduler_does_next(make: Callable[..., MethodOptimizer]) -> None:
     net = Net()
@@ -585,7 +601,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     ([{"params": [WEIGHT], "solver": "newton"}], TypeError, "solver must be a SubproblemSolver, got 'newton'"),
     ([{"params": [WEIGHT], "eps": 1e-3}], ValueError, "unknown key 'eps' .*allowed: regularizer, .*epsilon"),
     ([{"params": [WEIGHT], "weight_decay": 0.1}], ValueError, "unknown key 'weight_decay'"),
-    ([{"params": [WEIGHT], "lr": torch.tensor(0.1)}], TypeError, "lr: .*give a number"),
+    ([{"params": [WEIGHT], "lr": torch.ones(2)}], TypeError, "lr: .*give a number"),
     ([{"params": [WEIGHT], "lr": -0.1}], ValueError, "lr must be a finite number >= 0, got -0.1"),
     ([{"params": [WEIGHT], "averaging": 2}], ValueError, r"averaging must be a number in \(0, 1\], got 2"),
 ]

@@ -75,6 +75,8 @@ class Recipe:
     def _plain(self, key: str, value: Any) -> Any:
         if key in _PARTS and value is not None and not isinstance(value, Mapping):
             validate.instance(key, value, *_PARTS[key])
+        if isinstance(value, torch.Tensor) and value.ndim == 0 and key in self.hyperparameters:
+            return value  # as torch.optim has it: schedulers then write into it
         try:
             return registry.to_data(value)
         except TypeError as error:
@@ -82,7 +84,7 @@ class Recipe:
 
     def method(self, group: Mapping[str, Any]) -> ProximalMethod:
         """The method that the group describes. The latest ones are kept, for building takes a while."""
-        data = repr([(key, group[key]) for key in (*_PARTS, *self.hyperparameters, "ramp")])
+        data = repr([(key, _number(group[key])) for key in (*_PARTS, *self.hyperparameters, "ramp")])
         if data not in self._methods:
             if len(self._methods) >= 64:
                 self._methods.clear()
@@ -113,5 +115,11 @@ def _fields_of_regularizers() -> set[str]:
     }
 
 
+def _number(value: Any) -> Any:
+    """A tensor as the number in it; waits for its device."""
+    return value.item() if isinstance(value, torch.Tensor) else value
+
+
 def _hyperparameter(key: str, value: Any) -> Any:
+    value = _number(value)
     return registry.from_data(Averaging, value, key) if isinstance(value, Mapping) else value
