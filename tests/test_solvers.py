@@ -325,7 +325,7 @@ def test_relative_decrease_compares_two_iterates(rtol: float, least: int) -> Non
     solution = ProximalGradient().solve(*HARD, watched)
     rest = np.any(EXACT != 0, axis=0)
     p = HARD.problem
-    problem = Subproblem(p.linear[:, rest], p.anchor[:, rest], p.metric[:, rest], p.weight)
+    problem = Subproblem(p.linear[:, rest], p.anchor[:, rest], np.asarray(p.metric)[:, rest], p.weight)
     values = [float(problem.objective(point[:, rest], HARD.psi)) for point in watched.points]
     before = [float(problem.objective(HARD.start[:, rest], HARD.psi)), *values]
     small = [(a - b) / (abs(b) + 1) < rtol for a, b in zip(before, values, strict=False)]
