@@ -56,7 +56,7 @@ def ramda(**changes: Any) -> dict[str, Any]:
         ({"epochs": 0}, r"small: epochs must be an integer >= 1, got 0"),
         ({"seeds": 1}, r"small\.seeds: needs a list, got 1"),
         ({"seeds": [1, "a"]}, r"small\.seeds\[1\]: needs an integer, got 'a'"),
-        ({"dataset": "digit"}, r"small: dataset must be one of 'digits', got 'digit'"),
+        ({"dataset": "digit"}, r"small: dataset must be one of 'digits', 'fashion-mnist', 'mnist', got 'digit'"),
         ({"stages": {"milestones": [2, 1]}}, r"small\.stages: milestones must increase"),
         ({"model": {"channels": [4]}}, r"small\.model\.channels: needs a list of 2, got \[4\]"),
         ({"seeds": [10**23]}, r"small: seeds must lie in \[0, 2\*\*63\)"),
