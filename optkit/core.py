@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
+from numbers import Real
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from array_api_compat import array_namespace, device
@@ -110,7 +111,8 @@ class Regularizer(ABC):
 
     @abstractmethod
     def prox(self, v: Array, scale: Array | float) -> Array:
-        """argmin_w psi(w) + ||w - v||^2 / (2 scale).  v: S; scale >= 0, constant on blocks; scale 0 returns v.
+        """argmin_w psi(w) + ||w - v||^2 / (2 scale).  v: S; scale >= 0, a number of Python or an
+        array like v, constant on blocks; scale 0 returns v.
 
         Where there are several minimisers it is one of them.
         """
@@ -142,11 +144,13 @@ class Regularizer(ABC):
         xp, infinite = array_namespace(w), array_namespace(w).full_like(w, math.inf)
         low, high = (self.project_subdifferential(w, end) for end in (-infinite, infinite))
         inside = xp.minimum(-gradient - low, high + gradient)
-        return xp.where(low < high, inside, infinite)
+        outside = low == math.inf  # of the domain: there is no subgradient
+        return xp.where(low < high, inside, xp.where(outside, -infinite, infinite))
 
     def margin(self, w: Array, gradient: Array) -> Array:
         """The nondegeneracy margin at w: how far -gradient, made stationary on the active manifold, lies inside the
-        subdifferential of psi at w. A 0-d array; negative outside, infinite where no change of structure is near.
+        subdifferential of psi at w. A 0-d array; negative outside (-infinity where w is outside the domain), infinite
+        where no change of structure is near.
 
         w, gradient: S; gradient is that of the smooth function f at w, for f + psi.
 
@@ -210,6 +214,10 @@ class Subproblem:
     metric: Array | float
     weight: float
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.metric, Real):  # numpy's float64 would turn float32 arrays into float64
+            object.__setattr__(self, "metric", float(self.metric))
 
     def gradient(self, w: Array) -> Array:
         """Gradient of the smooth part, linear + metric * (w - anchor).  w: S; returns S."""

@@ -170,7 +170,7 @@ def from_data(hint: Any, data: Any, key: str) -> Any:
         return _literal(typing.get_args(hint), data, key)
     if origin is tuple:
         return _tuple(typing.get_args(hint), data, key)
-    if origin is dict:
+    if origin in (dict, Mapping):
         return {name: from_data(typing.get_args(hint)[1], item, f"{key}.{name}") for name, item in _mapping(data, key)}
     if hint in _SCALARS:
         return _scalar(hint, data, key)

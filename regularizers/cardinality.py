@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 
 from array_api_compat import array_namespace
 
@@ -60,7 +61,7 @@ class SparseSet(Regularizer):
 
     def prox(self, v: Array, scale: Array | float) -> Array:
         xp = array_namespace(v)
-        if isinstance(scale, (int, float)):
+        if isinstance(scale, (float, Real)):
             weighted = v
         else:
             weighted = v / xp.where(scale > 0, scale, xp.ones_like(scale)) ** 0.5
@@ -82,7 +83,8 @@ class SparseSet(Regularizer):
         xp, count = array_namespace(w), self._count(w)
         units = self.scores(w).shape[1]
         zero = xp.zeros(count.shape, dtype=w.dtype, device=w.device)
-        return self.spread(xp.where(count >= min(self.limit, units), zero + math.inf, zero), w.shape)
+        inside = xp.where(count >= min(self.limit, units), zero + math.inf, zero)
+        return self.spread(xp.where(count > self.limit, zero - math.inf, inside), w.shape)
 
     def _count(self, w: Array) -> Array:
         """How many units of each row are nonzero, (rows, 1)."""

@@ -153,7 +153,8 @@ class LogSum(SparsePenalty):
         below = 2 * (epsilon * r - price) / xp.where(small, epsilon - r + root, xp.ones_like(v))
         w = xp.where(small, below, 0.5 * (r - epsilon + root))
         jumps = price > epsilon**2  # there 0 may cost less than the local minimum at w
-        dearer = jumps & (w * (0.5 * w - r) + price * xp.log1p(xp.where(w > 0, w, xp.zeros_like(v)) / epsilon) >= 0)
+        safe = xp.where(w > 0, w, xp.ones_like(v))
+        dearer = jumps & (0.5 * safe - r + price * xp.log1p(safe / epsilon) / safe >= 0)  # the costs' difference over w
         zero = ~real | (w <= 0) | dearer
         point = xp.where(zero, xp.zeros_like(v), xp.where(v > 0, w, -w))
         return xp.where(price > 0, point, v)

@@ -271,7 +271,7 @@ class SparseGroupLasso(GroupPenalty):
             over = xp.where(size > alpha * x, size - alpha * x, xp.zeros_like(size))
             norm = self.group_norm(over)
             fall = alpha * self.group_sum(over) / xp.where(norm > 0, norm, xp.ones_like(norm))
-            x = x + xp.maximum(norm - slope * x, xp.zeros_like(x)) / (fall + slope)
+            x = x + xp.maximum(norm - slope * x, xp.zeros_like(x)) / (fall + (slope or 1.0))  # 0 without entries
         return unit * x
 
     def radial(self, b: Array, weight: float) -> Radial:

@@ -11,7 +11,9 @@ from optkit.core import Array
 
 
 def to_host(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
-    """A copy of the array in numpy."""
+    """A copy of the array in numpy; half precision of torch becomes float32."""
     if is_cupy_array(a):
         a = to_device(a, "cpu")
-    return np.array(a.numpy(force=True) if is_torch_array(a) else a)
+    if is_torch_array(a):
+        a = (a.float() if a.dtype.itemsize == 2 and a.dtype.is_floating_point else a).numpy(force=True)  # no bfloat16
+    return np.array(a)

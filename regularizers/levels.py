@@ -71,6 +71,10 @@ class LevelPenalty(Quantizer):
 
     strength: float
 
+    @property
+    def weak_convexity(self) -> float:
+        return math.inf if self.strength else 0.0
+
     def block_values(self, w: Array) -> Array:
         return self.strength * array_namespace(w).abs(w - self.nearest(w))
 
@@ -91,7 +95,7 @@ class LevelPenalty(Quantizer):
     def block_margins(self, w: Array, gradient: Array) -> Array:
         """As for all separable psi, but 0 half-way between two levels, where no gradient is far from all others."""
         xp, margins = array_namespace(w), super().block_margins(w, gradient)
-        for middle, _ in self._middles():
+        for middle, _ in self._middles() if self.strength else ():
             margins = xp.where(w == middle, xp.zeros_like(margins), margins)
         return margins
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -39,7 +40,8 @@ class FixedRank(Manifold):
 
     def contains(self, w: Array, tol: float = 0.0) -> bool:
         """Whether all singular values of w but the first `rank` are at most tol, or rounding errors."""
-        if not np.all(np.isfinite(host := to_host(w))):
+        host = to_host(w)
+        if host.shape != self.shape or not np.all(np.isfinite(host)):
             return False
         found = svd(host)
         return bool(np.all(~found.rank()[self.rank :] | (found.s[self.rank :] <= tol)))
@@ -155,7 +157,7 @@ class NuclearNorm(LowRank):
 
 def _number(scale: Array | float) -> Array | float:
     """A scale that is constant on the matrix, as one number; that of a matrix without entries does not matter."""
-    if isinstance(scale, (int, float)):
+    if isinstance(scale, (float, Real)):
         return scale
     return array_namespace(scale).max(scale) if math.prod(scale.shape) else 1.0
 
@@ -194,8 +196,9 @@ class RankConstraint(LowRank):
 
     def block_margins(self, w: Array, gradient: Array) -> Array:
         """Infinite where the rank is exactly `rank`; 0 below, where small changes of the gradient raise it."""
-        at = self.svd(w)
-        return _infinite_where(self._reached(at) | array_namespace(w).all(at.rank()), 0 * at.largest())
+        xp, at = array_namespace(w), self.svd(w)
+        inside = _infinite_where(self._reached(at) | xp.all(at.rank()), 0 * at.largest())
+        return xp.where(self._exceeded(at), xp.full_like(inside, -math.inf), inside)
 
     def _exceeded(self, at: SVD) -> Array:
         return array_namespace(at.s).any(at.rank() & (at.order() >= self.rank))

@@ -23,8 +23,12 @@ class L0(SparsePenalty):
     """
 
     @property
+    def weak_convexity(self) -> float:
+        return math.inf if self.strength else 0.0
+
+    @property
     def slope(self) -> float:
-        return math.inf
+        return math.inf if self.strength else 0.0
 
     def derivative(self, r: Array) -> Array:
         return array_namespace(r).zeros_like(r)
@@ -62,8 +66,12 @@ class Lq(SparsePenalty):
             raise ValueError("q must be a number in (0, 1), got 1; use L1")
 
     @property
+    def weak_convexity(self) -> float:
+        return math.inf if self.strength else 0.0
+
+    @property
     def slope(self) -> float:
-        return math.inf
+        return math.inf if self.strength else 0.0
 
     def derivative(self, r: Array) -> Array:
         return self.q * self.strength * r ** (self.q - 1)

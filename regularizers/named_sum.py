@@ -30,6 +30,9 @@ class SeparableSum:
             validate.instance(f"parts[{name!r}]", psi, Regularizer, "for example L1(1e-3), or Zero() for none")
         validate.store(self, parts=dict(self.parts))
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self.parts.items()))
+
     @property
     def convex(self) -> bool:
         """All parts are convex."""
@@ -124,10 +127,10 @@ class ProductManifold(Manifold):
         return sum(manifold.distance(theirs[name]) for name, manifold in ours.items())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ProductManifold) and self.parts == other.parts
+        return isinstance(other, ProductManifold) and dict(self.parts) == dict(other.parts)
 
     def __hash__(self) -> int:
-        return hash(self.parts)
+        return hash(frozenset(self.parts))
 
     def __str__(self) -> str:
         return "; ".join(f"{name}: {manifold}" for name, manifold in self.parts)

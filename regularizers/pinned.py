@@ -44,6 +44,8 @@ class Pinned(Manifold):
 
     def contains(self, w: Array, tol: float = 0.0) -> bool:
         xp, values = array_namespace(w), to_host(w)
+        if values.shape != self.shape:
+            return False
         levels = np.asarray((*self.levels, 0.0), dtype=values.dtype)[self.labels]  # the last one stands in for free
         off = np.where(self.labels >= 0, np.abs(values - levels), 0.0)
         return bool(xp.all(xp.isfinite(w))) and float(off.max(initial=0.0)) <= tol

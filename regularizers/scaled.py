@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -15,6 +15,7 @@ from optkit.core import Array, Manifold, Radial, Regularizer
 
 from .host import to_host
 from .pinned import Pinned
+from .view import OnView
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Scaled(Regularizer):
 
     def __post_init__(self) -> None:
         validate.instance("psi", self.psi, Regularizer, "for example L1(1e-3)")
-        factor = np.asarray(self.factor, dtype=float) if isinstance(self.factor, (list, tuple)) else self.factor
+        factor = _numbers(self.factor) if isinstance(self.factor, (list, tuple)) else self.factor
         if is_array_api_obj(factor) and not isinstance(factor, Real):
             validate.floating("factor", factor)
             host = to_host(factor)
@@ -53,7 +54,7 @@ class Scaled(Regularizer):
         return self.psi == other.psi and np.array_equal(self._host(), other._host())
 
     def __hash__(self) -> int:
-        return hash((self.psi, self._host().tobytes()))
+        return hash((self.psi, (self._host() + 0.0).tobytes()))  # 0 and -0 are equal
 
     def _host(self) -> np.ndarray[Any, np.dtype[Any]]:
         return np.asarray(to_host(self.factor) if is_array_api_obj(self.factor) else self.factor, dtype=float)
@@ -108,22 +109,37 @@ class Scaled(Regularizer):
         return xp.where(factor > 0, least / _or_one(factor), unreachable)
 
     def manifold(self, w: Array) -> Manifold:
-        """psi's, with the unpenalized blocks free."""
-        inner, free = self.psi.manifold(w), to_host(self._factor(w)) == 0
+        """psi's, with the unpenalized blocks free. Raises TypeError for a manifold that can not leave blocks free."""
+        inner, free = self.psi.manifold(w), self._host() == 0
         if not np.any(free):
             return inner
+        if isinstance(self.psi, OnView):
+            factor = self.psi.view(np.broadcast_to(self._host(), tuple(w.shape)))
+            return replace(self.psi, psi=Scaled(self.psi.psi, factor)).manifold(w)
+        free = to_host(self._factor(w)) == 0
         if isinstance(inner, Pinned):
             labels = np.where(
                 np.broadcast_to(free, w.shape) if free.shape != inner.labels.shape else free, -1, inner.labels
             )
             return Pinned(labels, inner.shape, inner.levels, inner.noun, inner.place)
-        return Pinned(np.full(free.shape, -1), tuple(w.shape))
+        if np.all(free):
+            return Pinned(np.full(free.shape, -1), tuple(w.shape))
+        raise TypeError(
+            f"the manifold of {type(self.psi).__name__} is not made of blocks, so that none can be left free"
+        )
 
     def block_max(self, a: Array) -> Array:
         return self.psi.block_max(a)
 
     def radial(self, b: Array, weight: Array | float) -> Radial | None:
         return self.psi.radial(b, weight * (self._factor(b) if is_array_api_obj(self.factor) else self.factor))
+
+
+def _numbers(nested: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    try:
+        return np.asarray(nested, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"factor must be numbers in lists of equal length, got {nested!r}") from None
 
 
 def _or_one(factor: Array) -> Array:

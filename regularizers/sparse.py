@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 
 from array_api_compat import array_namespace
 
@@ -59,6 +60,6 @@ def soft_threshold(v: Array, threshold: Array | float) -> Array:
 
 def where_scaled(scale: Array | float, point: Array, v: Array) -> Array:
     """The point of a proximal map where scale > 0, and v where it is 0."""
-    if isinstance(scale, (int, float)):
-        return point if scale > 0 else v
+    if isinstance(scale, (float, Real)):
+        return point if float(scale) > 0 else v
     return array_namespace(v).where(scale > 0, point, v)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_torch_array
 
 from optkit.core import Array
 
@@ -46,6 +46,8 @@ def svd(a: Array) -> SVD:
     Raises ValueError for a matrix with NaN or infinity and when both drivers fail.
     """
     xp = array_namespace(a)
+    if is_torch_array(a) and a.dtype.itemsize == 2:  # LAPACK knows no half precision
+        return SVD(*(part.to(a.dtype) for part in svd(a.float())))
     try:
         found = SVD(*xp.linalg.svd(a, full_matrices=False))
         if bool(xp.all(xp.isfinite(found.s))):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
-from array_api_compat import array_namespace, device, is_array_api_obj
+from array_api_compat import array_namespace, device
 
 from optkit import validate
 from optkit.core import Array, Manifold, Regularizer
@@ -31,6 +32,8 @@ class OnView(Regularizer):
         validate.instance("psi", self.psi, Regularizer, "for example NuclearNorm(1e-3)")
         for name in ("shape", "axes"):
             if (value := getattr(self, name)) is not None:
+                if not isinstance(value, (tuple, list)):
+                    raise TypeError(f"{name} must be a tuple of integers, got {value!r}")
                 least = -1 if name == "shape" else 0
                 numbers = tuple(validate.count(name, number, least) for number in value)
                 validate.store(self, **{name: numbers})
@@ -78,7 +81,9 @@ class OnView(Regularizer):
         return xp.permute_dims(whole, tuple(map(self.axes.index, range(len(shape))))) if self.axes else whole
 
     def _view_scale(self, scale: Array | float, shape: tuple[int, ...]) -> Array | float:
-        return self.view(array_namespace(scale).broadcast_to(scale, shape)) if is_array_api_obj(scale) else scale
+        if isinstance(scale, (float, Real)) or not scale.shape:
+            return scale
+        return self.view(array_namespace(scale).broadcast_to(scale, shape))
 
     def block_values(self, w: Array) -> Array:
         """Each block's value at its first entry, and 0 at the others."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
 
@@ -37,4 +38,9 @@ class ClosedForm(SubproblemSolver):
     ) -> Solution:
         self.require(psi, problem)
         point = psi.prox(problem.anchor - problem.linear / problem.metric, problem.weight / problem.metric)
-        return Solution(point, iterations=1, residual=0.0, converged=True)
+        xp = array_namespace(point)
+        finite = xp.all(xp.isfinite(point))  # one value on the device, which nothing waits for
+        zero = xp.zeros((), dtype=point.dtype, device=device(point))
+        return Solution(
+            point, iterations=1, residual=xp.where(finite, zero, xp.full_like(zero, math.nan)), converged=finite
+        )

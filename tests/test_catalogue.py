@@ -11,7 +11,8 @@ import pytest
 import scipy.linalg
 import torch
 
-from optkit.core import Manifold, Regularizer
+from optkit.core import Manifold, Regularizer, Subproblem
+from optkit.registry import from_data, to_data
 from optkit.regularizers import (
     L0,
     L1,
@@ -40,6 +41,7 @@ from optkit.regularizers import (
     SquaredL2,
     Zero,
 )
+from optkit.solvers import Automatic, ClosedForm
 
 MATRIX = np.random.default_rng(0).standard_normal((4, 6))
 
@@ -477,3 +479,83 @@ def test_nan_is_kept_by_the_sets() -> None:
 def test_outside_a_set_the_value_is_infinite_and_there_is_no_subgradient(psi: Regularizer, w: Any) -> None:
     point = np.asarray(w)
     assert psi.value(point) == math.inf and np.all(np.isinf(psi.project_subdifferential(point, 0 * point)))
+
+
+# --- the ends of ranges -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("psi", [L0(0.0), Lq(0.0), L1(0.0), MCP(0.0), Binary(0.0), Levels(0.0, (0, 1))], ids=repr)
+def test_with_strength_0_only_0_is_a_subgradient(psi: Regularizer) -> None:
+    u = np.array([1.0, -2.0, 3.0])
+    assert np.all(psi.project_subdifferential(np.zeros(3), u) == 0) and psi.weak_convexity == 0
+    assert float(Subproblem(u, 0 * u, 1.0, 1.0).residual(0 * u, psi)) == pytest.approx(math.sqrt(14))
+
+
+@pytest.mark.parametrize(
+    "psi", [Box(-1, 1), LevelSet((0, 1)), Cardinality(1), NMSparsity(1, 2), GroupCardinality(1, axes=0)], ids=repr
+)
+def test_outside_a_set_the_margin_is_minus_infinity(psi: Regularizer) -> None:
+    assert float(psi.margin(np.full((2, 2), 5.0), np.zeros((2, 2)))) == -math.inf
+
+
+def test_unpenalized_blocks_of_a_view_are_free_and_the_others_keep_their_structure() -> None:
+    w, mask = np.array([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]]), np.ones((2, 3))
+    mask[0, 2] = 0
+    viewed = OnView(Scaled(L1(1.0), mask.reshape(3, 2)), (3, 2))
+    for psi in (Scaled(L1(1.0), mask), Scaled(OnView(L1(1.0), (3, 2)), mask), viewed):
+        assert str(psi.manifold(w)) == "3 of 6 entries zero"
+
+
+@pytest.mark.parametrize("scale", [np.float32(0.5), np.float64(0.5), np.int64(1), 1, torch.tensor(0.5)], ids=repr)
+def test_any_number_is_a_scale(scale: Any) -> None:
+    v = torch.linspace(-2, 2, 6).reshape(2, 3)
+    parts = [L1(0.1), Box(-1, 1), Binary(0.1), LevelSet((0, 1)), Cardinality(2), NuclearNorm(0.1), RankConstraint(1)]
+    for psi in (*parts, OnView(L1(0.1), shape=(-1,)), GroupLasso(0.1, axes=0), SparseGroupLasso(0.1, axes=0)):
+        found = psi.prox(v, scale)
+        assert found.dtype == v.dtype, psi
+        torch.testing.assert_close(found, psi.prox(v, float(scale)))
+
+
+def test_a_metric_of_numpys_numbers_is_a_number() -> None:
+    v = torch.ones(2, 3)
+    problem = Subproblem(v, v, np.float64(2.0), 1.0)
+    psi = GroupLasso(0.1, axes=0)
+    assert type(problem.metric) is float and ClosedForm().supports(psi, problem) is None
+    assert Automatic().solve(problem, OnView(psi, axes=(1, 0)), v).point.dtype == torch.float32
+
+
+def test_the_closed_form_of_nan_is_not_converged() -> None:
+    bad = np.array([math.nan, 1.0])
+    solution = ClosedForm().solve(Subproblem(bad, 0 * bad, 1.0, 1.0), L1(0.1), np.zeros(2))
+    assert not solution.converged and math.isnan(float(solution.residual))
+
+
+def test_half_precision_has_manifolds_and_singular_values() -> None:
+    w = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.bfloat16)
+    for psi in (L1(0.1), GroupLasso(0.1, axes=0), Scaled(L1(0.1), 2.0), NuclearNorm(0.1), RankConstraint(1)):
+        p = psi.prox(w, 0.5)
+        assert p.dtype == w.dtype and psi.manifold(p).contains(p)
+
+
+def test_equal_parts_have_equal_hashes() -> None:
+    one, other = (SeparableSum({name: L1(1.0) for name in names}) for names in ("ab", "ba"))
+    assert one == other and hash(one) == hash(other)
+    assert hash(Scaled(L1(1.0), -0.0)) == hash(Scaled(L1(1.0), 0.0))
+    w = {"a": np.zeros(2), "b": np.ones(2)}
+    assert one.manifold(w) == other.manifold(w) and hash(one.manifold(w)) == hash(other.manifold(w))
+
+
+def test_a_manifold_does_not_contain_arrays_of_another_shape() -> None:
+    assert not L1(1.0).manifold(np.zeros(3)).contains(np.zeros((2, 3)))
+    assert not NuclearNorm(1.0).manifold(np.ones((2, 2))).contains(np.ones((2, 3)))
+
+
+def test_a_sum_over_names_is_written_and_read() -> None:
+    psi = SeparableSum({"w": GroupLasso(0.1, axes=0), "b": Zero()})
+    assert from_data(SeparableSum, to_data(psi), "key") == psi
+
+
+def test_huge_and_missing_entries_overflow_nowhere() -> None:
+    v = np.full(2, 1e30, dtype=np.float32)
+    np.testing.assert_array_equal(LogSum(0.3).prox(v, 1.0), v)
+    assert float(SparseGroupLasso(1.0, axes=0).lambda_max(np.zeros((0, 3)))) == 0

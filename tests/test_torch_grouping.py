@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from optkit.core import Regularizer
-from optkit.regularizers import L1, GroupLasso
+from optkit.regularizers import L1, GroupLasso, Scaled
 from optkit.torch import RAMDA, regularize, structured
 
 PSI = GroupLasso(0.1)
@@ -264,3 +264,8 @@ def test_a_weight_computed_from_others_is_refused() -> None:
     nn.utils.parametrizations.weight_norm(model[0])
     with pytest.raises(ValueError, match=r"0: its weight is computed from other parameters"):
         regularize(model, GroupLasso(1.0))
+
+
+def test_axes_are_chosen_inside_a_multiple() -> None:
+    group = regularize(nn.Linear(3, 5), Scaled(GroupLasso(1.0), 2.0))[0]
+    assert group["regularizer"] == Scaled(GroupLasso(1.0, axes=(0,)), 2.0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from optkit import validate
 from optkit.core import Regularizer
-from optkit.regularizers import Grouped, OnView
+from optkit.regularizers import Grouped, OnView, Scaled
 
 
 class Axes(NamedTuple):
@@ -98,12 +98,16 @@ def _weights(name: str, module: nn.Module) -> Iterator[tuple[Tensor, Axes]]:
 
 
 def _chooses_axes(psi: Regularizer) -> bool:
+    if isinstance(psi, Scaled):
+        return _chooses_axes(psi.psi)
     return isinstance(psi, Grouped) and psi.axes is None
 
 
 def _with_axes(psi: Regularizer, axes: Axes) -> Regularizer:
     if not _chooses_axes(psi):
         return psi
+    if isinstance(psi, Scaled):
+        return replace(psi, psi=_with_axes(psi.psi, axes))
     chosen: Regularizer = replace(psi, axes=axes.axes)  # type: ignore[type-var]  # every part is a dataclass
     return chosen if axes.shape is None else OnView(chosen, axes.shape)
 
