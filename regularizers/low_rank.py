@@ -157,7 +157,7 @@ class NuclearNorm(LowRank):
 
 def _number(scale: Array | float) -> Array | float:
     """A scale that is constant on the matrix, as one number; that of a matrix without entries does not matter."""
-    if isinstance(scale, (float, Real)):
+    if isinstance(scale, (int, float, Real)):
         return scale
     return array_namespace(scale).max(scale) if math.prod(scale.shape) else 1.0
 

@@ -81,7 +81,7 @@ class OnView(Regularizer):
         return xp.permute_dims(whole, tuple(map(self.axes.index, range(len(shape))))) if self.axes else whole
 
     def _view_scale(self, scale: Array | float, shape: tuple[int, ...]) -> Array | float:
-        if isinstance(scale, (float, Real)) or not scale.shape:
+        if isinstance(scale, (int, float, Real)) or not scale.shape:
             return scale
         return self.view(array_namespace(scale).broadcast_to(scale, shape))
 

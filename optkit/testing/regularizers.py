@@ -37,6 +37,7 @@ _LAWS: tuple[Law[Trial], ...] = (
     fact_laws.separable_means_by_entry,
     fact_laws.homogeneous_means_homogeneous,
     fact_laws.convex_up_to_weak_convexity,
+    subdifferential_laws.strength_0_has_the_subgradient_0,
     subdifferential_laws.no_subgradients_outside_the_domain,
     subdifferential_laws.subgradients_at_tiny_numbers_are_numbers,
     subdifferential_laws.subgradients_bound_from_below,

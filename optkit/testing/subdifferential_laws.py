@@ -25,6 +25,15 @@ def subgradients_bound_from_below(trial: Trial) -> None:
         law((there >= line - slack) | ~finite, f"psi is {there} at {host(z)}, below the bound {line} from {host(w)}")
 
 
+def strength_0_has_the_subgradient_0(trial: Trial) -> None:
+    """strength 0: psi is 0 on its domain, and at its inner points 0 is the only subgradient."""
+    psi, w, u = trial.make(0.0), trial.common(), trial.common()
+    if getattr(psi, "strength", None) != 0:
+        return
+    s = host(psi.project_subdifferential(w, u))
+    law(s == 0, f"the subgradient at {host(w)} nearest to {host(u)} is {s}")
+
+
 def no_subgradients_outside_the_domain(trial: Trial) -> None:
     """Where psi(w) is infinite the subdifferential is empty, and its projection infinite."""
     psi, w, u = trial.ordinary(), trial.common(), trial.common()
