@@ -25,6 +25,22 @@ def prox_minimises(trial: Trial) -> None:
     minimal(trial, trial.drawn())
 
 
+def prox_jumps_where_costs_are_equal(trial: Trial) -> None:
+    """separable: for no v on a grid another point of a finer grid costs less than prox(v, scale)."""
+    psi, scale = trial.make(trial.pick(0.3, 1.0, 2.0)), trial.pick(0.25, 1.0, 3.0)
+    if not psi.separable:
+        return
+    ones = np.ones(trial.shape)
+    grid = np.linspace(-4, 4, 161)
+    values = [trial.values(psi, trial.backend.array(t * ones)) for t in grid]
+    for v in grid[trial.pick(0, 1, 2, 3) :: 4]:
+        p = psi.prox(trial.backend.array(v * ones), scale)
+        cost = trial.values(psi, p) + trial.blocks.total((host(p) - v) ** 2) / (2 * scale)
+        least = np.min([value + (t - v) ** 2 / (2 * scale) for value, t in zip(values, grid, strict=True)], axis=0)
+        room = trial.ulps * (16 / scale + np.abs(least))
+        law((cost <= least + room) | ~np.isfinite(cost), f"prox of {v} is {host(p)}, which costs {cost}, not {least}")
+
+
 def any_metric_means_any_metric(trial: Trial) -> None:
     """any_metric: with any scale > 0 of shape S, p = prox(v, scale) is stationary and minimal."""
     if not trial.make(1.0).any_metric:

@@ -32,6 +32,7 @@ _LAWS: tuple[Law[Trial], ...] = (
     prox_laws.prox_is_moreaus,
     prox_laws.prox_is_stationary,
     prox_laws.prox_minimises,
+    prox_laws.prox_jumps_where_costs_are_equal,
     prox_laws.zeros_are_exact,
     prox_laws.any_metric_means_any_metric,
     fact_laws.separable_means_by_entry,
