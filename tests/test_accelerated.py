@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from optkit.algorithms import proxgen, ramda
+from optkit.algorithms import ProximalMethod, proxgen, ramda
 from optkit.core import Reached, Regularizer, StoppingRule, Subproblem
 from optkit.regularizers import L1, MCP, GroupLasso, GroupMCP, NuclearNorm, RankConstraint
 from optkit.solvers import (
@@ -150,7 +151,7 @@ def test_a_schedule_of_tolerances_and_the_sum_of_its_squares() -> None:
 
 
 @pytest.mark.parametrize("make", [ramda, proxgen])
-def test_the_tolerance_follows_the_steps_of_a_method(make) -> None:  # type: ignore[no-untyped-def]
+def test_the_tolerance_follows_the_steps_of_a_method(make: Callable[..., ProximalMethod]) -> None:
     psi = GroupLasso(0.05, axes=0)
     rule = SubgradientNorm(1.0, max_iterations=10_000, power=1.5)
     method = make(psi, lr=0.1, solver=ProximalGradient(), stopping=rule)

@@ -10,7 +10,8 @@ import pytest
 import optkit.algorithms
 from optkit.algorithms import AdamRoot, Constant, CubeRoot, SqrtCount
 from optkit.core import Preconditioner
-from optkit.regularizers import L1
+from optkit.regularizers import L1, NuclearNorm
+from optkit.solvers import ClosedForm
 from optkit.testing import (
     BACKENDS,
     PRECONDITIONER_LAWS,
@@ -19,6 +20,7 @@ from optkit.testing import (
     LawBroken,
     check_preconditioner,
     check_regularizer,
+    check_solver,
 )
 
 PRECONDITIONERS: list[Preconditioner[Any]] = [
@@ -60,3 +62,11 @@ def test_rounding_is_what_is_allowed() -> None:
     ) as caught:
         check_regularizer(L1, (3,), laws=["prox_is_stationary"], backends=["numpy32"], rounding=0.0, examples=50)
     assert isinstance(caught.value, AssertionError) and isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_a_shape_that_does_not_fit_is_refused_in_the_words_of_the_part() -> None:
+    words = r"NuclearNorm needs a matrix, got shape \(3,\)"
+    with pytest.raises(LawBroken, match=f"breaks the_shape_is_accepted on numpy64: {words}"):
+        check_regularizer(NuclearNorm(0.1), (3,))
+    with pytest.raises(ValueError, match=words):
+        check_solver(ClosedForm(), NuclearNorm(0.1), (3,))

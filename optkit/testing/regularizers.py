@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from optkit.core import Regularizer
 
 from . import array_laws, block_laws, fact_laws, prox_laws, structure_laws, subdifferential_laws
-from .backends import Backend
+from .backends import BACKENDS, Backend
 from .blocks import Blocks
-from .running import Law, chosen, hold
+from .running import Law, LawBroken, chosen, hold
 from .trial import Make, NaiveProx, Trial
 
 _LAWS: tuple[Law[Trial], ...] = (
@@ -76,6 +76,11 @@ def check_regularizer(
     compared with, such as levels or bounds, with whose rounding error tiny entries may come out.
     """
     make: Make = _constant(psi) if isinstance(psi, Regularizer) else psi
+    try:
+        make(1.0).check(shape)
+    except ValueError as error:  # no other law can be tried there
+        where = f"on {next(iter(backends or BACKENDS))}: {error}"
+        raise LawBroken(f"{make(1.0)!r} on {shape} breaks the_shape_is_accepted {where}") from error
     blocks = Blocks.of(make(1.0), shape)
 
     def trial(backend: Backend, data: st.DataObject) -> Trial:

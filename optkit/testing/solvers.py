@@ -276,6 +276,8 @@ def check_solver(
     made: Any = psi
     make: Make = (lambda strength: made) if isinstance(psi, Regularizer) else psi
 
+    make(1.0).check(shape)
+
     def trial(backend: Backend, data: st.DataObject) -> SolverTrial:
         return SolverTrial(solver, make, shape, backend, data, rounding)
 
