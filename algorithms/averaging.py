@@ -46,17 +46,19 @@ class DecayingAveraging(Averaging):
 
 @dataclass(frozen=True)
 class SquareRootRamp(Averaging):
-    """c_t = min(value sqrt(t), 1): for the last stage, at whose end W_t = What_t has the structure.
+    """c_t = min(value sqrt(t - begin), 1): for the end of a run, where W_t = What_t then has the structure.
 
-    value: in (0, 1].
+    value: in (0, 1];  begin: the t after which the ramp begins, negative when it began before the last restart.
 
     Reference: RAMDA paper (NeurIPS 2024), appendix A.1.
     """
 
     value: float
+    begin: int = 0
 
     def __post_init__(self) -> None:
         validate.store(self, value=validate.fraction("averaging", self.value))
+        validate.store(self, begin=validate.integer("begin", self.begin))
 
     def weight(self, t: int) -> float:
-        return min(self.value * math.sqrt(t), 1.0)
+        return min(self.value * math.sqrt(max(t - self.begin, 1)), 1.0)

@@ -8,10 +8,11 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from optkit import registry, validate
 from optkit.algorithms import Stages
 from optkit.core import Manifold, Regularizer
 from optkit.problems.datasets import DATASETS, Split
-from optkit.problems.models import ConvNet
+from optkit.problems.models import ConvNet, Network
 from optkit.regularizers import GroupLasso
 from optkit.structure import weighted_sparsity
 from optkit.torch import MethodOptimizer, StageScheduler, regularize, structured
@@ -78,7 +79,9 @@ class Experiment:
     """What `optkit run` does: every method trains the model with every seed.
 
     name: the folder under runs/;  dataset: a name;  model: the network;  epochs, batch_size: >= 1;  seeds: one run
-    each;  methods: by the label used in tables;  stages: the schedule, in epochs.
+    each;  methods: by the label used in tables;  stages: the schedule, in epochs;  shift: training images are moved at
+    random by up to so many pixels;  standardize: (mean, deviation) of pixels, the first subtracted and the second, > 0,
+    divided by.
     """
 
     name: str
@@ -87,9 +90,10 @@ class Experiment:
     batch_size: int
     seeds: tuple[int, ...]
     methods: dict[str, MethodChoice]
-    model: ConvNet = field(default_factory=ConvNet)
+    model: Network = field(default_factory=ConvNet)
     stages: Stages = field(default_factory=Stages)
     shift: int = 0
+    standardize: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.methods):
@@ -99,6 +103,9 @@ class Experiment:
         validate.count("epochs", self.epochs)
         validate.count("batch_size", self.batch_size)
         validate.count("shift", self.shift, least=0)
+        if self.standardize is not None:
+            validate.real("the mean in standardize", self.standardize[0])
+            validate.positive("the deviation in standardize", self.standardize[1])
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be a list of different integers, got {list(self.seeds)}")
         if not all(0 <= seed < 2**63 for seed in self.seeds):
@@ -182,7 +189,7 @@ def train(experiment: Experiment, label: str, seed: int, weights: Path | None = 
     The same arguments give the same numbers on one machine; torch's global generator is seeded.
     """
     torch.manual_seed(seed)
-    data = DATASETS[experiment.dataset]()
+    data = _standardized(DATASETS[experiment.dataset](), experiment.standardize)
     model = experiment.model.build(data)
     optimizer = experiment.methods[label].optimizer(model)
     scheduler = StageScheduler(optimizer, experiment.stages)
@@ -227,8 +234,16 @@ def _train_epoch(
     return float(total) / len(labels), time.perf_counter() - begin, in_optimizer
 
 
+def _standardized(data: Split, by: tuple[float, float] | None) -> Split:
+    mean, deviation = by or (0.0, 1.0)
+    train, test = ((images - np.float32(mean)) / np.float32(deviation) for images in (data.train_images, data.test_images))
+    return replace(data, train_images=train, test_images=test)
+
+
 def _shifted(images: Tensor, pixels: int) -> Tensor:
     """Each image moved by up to so many pixels along both axes, zeros coming in.  images: (n, channels, h, w)."""
+    if not pixels:
+        return images
     height, width = images.shape[-2:]
     windows = nn.functional.pad(images, [pixels] * 4).unfold(2, height, 1).unfold(3, width, 1)
     down, right = torch.randint(2 * pixels + 1, (2, len(images)))

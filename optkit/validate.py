@@ -57,13 +57,19 @@ def decay(name: str, value: Any) -> float:
     return number
 
 
+def integer(name: str, value: Any, need: str = "an integer") -> int:
+    """The value as an int; refuses all but integers (numpy's too)."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be {need}, got {value!r} of type {type(value).__name__}")
+    return int(value)
+
+
 def count(name: str, value: Any, least: int = 1) -> int:
     """The value as an int; refuses all but integers (numpy's too) >= least."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r} of type {type(value).__name__}")
-    if value < least:
+    number = integer(name, value, f"an integer >= {least}")
+    if number < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
-    return int(value)
+    return number
 
 
 def flag(name: str, value: Any) -> None:

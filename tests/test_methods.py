@@ -412,13 +412,11 @@ def test_what_the_stages_change(steps: int, lr: float, epsilon: float, averaging
 
 def test_what_the_stages_leave() -> None:
     assert Stages().method(ramda(), 10**6) == ramda()
-    assert not Stages().last(0)
-    assert replace(STAGES, ramp=False).method(ramda(averaging=0.2), 99).averaging == ConstantAveraging(0.2)
+    assert replace(STAGES, ramp=None).method(ramda(averaging=0.2), 99).averaging == ConstantAveraging(0.2)
     own = SquareRootRamp(0.7)
     assert STAGES.method(ramda(averaging=own), 99).averaging == own
     assert STAGES.method(proxgen(PSI, 0.1), 99) == proxgen(PSI, 0.025)
     assert [k for k in range(12) if STAGES.begins(k)] == [4, 9]
-    assert [k for k in range(12) if STAGES.last(k)] == [9]
 
 
 # --- parts of one's own -----------------------------------------------------------------------------------------------

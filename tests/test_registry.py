@@ -51,7 +51,7 @@ EXAMPLES: list[tuple[type, Any]] = [
     (Regularizer, GroupLasso(1e-4, axes=(0, 2, 3))),
     (SubproblemSolver, ProximalGradient(RelativeDecrease(1e-3, 2, 5))),
     (Averaging, SquareRootRamp(1)),
-    (Stages, Stages((20, 40), 0.5, 1.0, ramp=False)),
+    (Stages, Stages((20, 40), 0.5, 1.0, ramp=None)),
     (Stages, Stages()),
 ]
 WRITERS: dict[str, Callable[[Any], Any]] = {

@@ -845,7 +845,7 @@ def test_betas_are_kept_as_a_list(betas: Any) -> None:
 def test_averaging_may_be_a_part() -> None:
     parameter = nn.Parameter(torch.ones(3))
     optimizer = RAMDA([parameter], averaging=SquareRootRamp(0.5))
-    assert optimizer.param_groups[0]["averaging"] == {"name": "SquareRootRamp", "value": 0.5}
+    assert optimizer.param_groups[0]["averaging"] == {"name": "SquareRootRamp", "value": 0.5, "begin": 0}
     assert optimizer.method(optimizer.param_groups[0]).averaging == SquareRootRamp(0.5)
 
 

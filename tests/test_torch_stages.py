@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,11 +76,17 @@ class Run:
         return self.optimizer.method(self.optimizer.param_groups[0])
 
 
+EARLY = replace(STAGES, ramp="ramda_exp", epoch=3)
+LONG = replace(STAGES, ramp="ramda_exp", epoch=11)  # it begins before the first milestone
+WHOLE = replace(STAGES, ramp="ramda_exp", epoch=99)
+
+
+@pytest.mark.parametrize("stages", [STAGES, EARLY, LONG, WHOLE], ids=["paper", "early", "long", "whole"])
 @pytest.mark.parametrize("name", PAIRS)
-def test_it_walks_as_minimize_with_the_same_stages(name: str) -> None:
-    run, seen = Run(name), list[Progress]()
+def test_it_walks_as_minimize_with_the_same_stages(name: str, stages: Stages) -> None:
+    run, seen = Run(name, stages), list[Progress]()
     _, method, given = PAIRS[name]
-    minimize(Quadratic(), method(PSI, **given), steps=STEPS, stages=STAGES, callback=seen.append)
+    minimize(Quadratic(), method(PSI, **given), steps=STEPS, stages=stages, callback=seen.append)
     for progress in seen:
         run.step(progress.steps - 1)
         now = run.method()
@@ -93,6 +100,21 @@ def test_it_walks_as_minimize_with_the_same_stages(name: str) -> None:
             np.testing.assert_allclose(hat, progress.solution.point, rtol=0, atol=1e-12)
             np.testing.assert_array_equal(hat == 0, progress.solution.point == 0)
         run.scheduler.step()
+
+
+@pytest.mark.parametrize("name", ["RAMDA", "RMDA"])
+def test_the_ramp_of_the_published_experiments_begins_an_epoch_early_and_counts_on_over_the_restart(name: str) -> None:
+    steps_per_epoch, milestones, c = 4, (2, 5), 0.3
+    run = Run(name, Stages(milestones, 0.5, 0.25, ramp="ramda_exp"))
+    k = 0  # the published schedule counts it up after each step from the epoch before the last milestone on
+    for epoch in range(7):
+        for step in range(steps_per_epoch):
+            k += epoch + 1 >= milestones[-1]
+            run.step(epoch * steps_per_epoch + step)
+            since_restart = run.optimizer.state[run.model.weight]["t"]
+            assert run.method().averaging.weight(since_restart) == min(c * max(k, 1) ** 0.5, 1.0)
+        run.scheduler.step()
+    assert k == 12
 
 
 @pytest.mark.parametrize("name", ["RAMDA", "RMDA"])
@@ -117,10 +139,11 @@ def test_right_after_a_milestone_what_t_is_that_of_the_stage_that_ended(name: st
     assert torch.equal(run.optimizer.structured_value(run.model.weight, group), before)
 
 
-@pytest.mark.parametrize("stop", [3, 8, 11, 16, 20])
+@pytest.mark.parametrize("stages", [STAGES, EARLY], ids=["paper", "early"])
+@pytest.mark.parametrize("stop", [3, 8, 11, 13, 14, 16, 20])
 @pytest.mark.parametrize("name", PAIRS)
-def test_a_run_resumes_bit_by_bit(name: str, stop: int) -> None:
-    whole, half, resumed = Run(name), Run(name), Run(name)
+def test_a_run_resumes_bit_by_bit(name: str, stop: int, stages: Stages) -> None:
+    whole, half, resumed = Run(name, stages), Run(name, stages), Run(name, stages)
     whole.train(0, STEPS)
     half.train(0, stop)
     for part in ("model", "optimizer", "scheduler"):
@@ -143,7 +166,7 @@ def test_milestones_may_count_epochs(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["RAMDA", "RMDA"])
 def test_without_ramp_the_averaging_stays(name: str) -> None:
-    run = Run(name, Stages((4,), ramp=False))
+    run = Run(name, Stages((4,), ramp=None))
     run.train(0, 20)
     assert run.method().averaging.weight(16) == 0.3
     assert torch.all(run.model.weight != 0)

@@ -86,6 +86,7 @@ POSITIVE = Range("a finite number > 0", (1e-30, 1, 1e30), (0, 0.0, -1e-30, *NOT_
 FRACTION = Range("a number in (0, 1]", (1e-30, 0.5, 1), (0.0, -0.5, 1.5, 2, *NOT_FINITE))
 DECAY = Range("a number in [0, 1)", (0, 0.999), (1, 1.0, -1e-30, *NOT_FINITE))
 COUNT = Range("an integer >= 1", (1, 10**6, np.int64(3)), (0, -3), ("3", None, 2.0, math.nan, True))
+INTEGER = COUNT._replace(need="an integer", inside=(-3, 0, 2), outside=())
 COUNT_FROM_0 = COUNT._replace(need="an integer >= 0", inside=(0, 2), outside=(-1,))
 
 # Each hyper-parameter that is a number: how the message names it, how it is given, and its range.
@@ -135,7 +136,9 @@ NUMBERS: list[tuple[str, Callable[[Any], Any], Range]] = [
     ("epsilon", lambda x: AdamRoot(epsilon=x), POSITIVE),
     ("averaging", lambda x: ConstantAveraging(x), FRACTION),
     ("averaging", lambda x: SquareRootRamp(x), FRACTION),
+    ("begin", lambda x: SquareRootRamp(0.5, begin=x), INTEGER),
     ("milestones", lambda x: Stages((x,)), COUNT),
+    ("epoch", lambda x: Stages(epoch=x), COUNT),
     ("lr_factor", lambda x: Stages(lr_factor=x), POSITIVE),
     ("epsilon_factor", lambda x: Stages(epsilon_factor=x), POSITIVE),
     ("lr", lambda x: ramda(lr=x), NONNEGATIVE),

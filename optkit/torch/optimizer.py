@@ -57,8 +57,8 @@ class MethodOptimizer(torch.optim.Optimizer):
     nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts).
     maximize: go up the loss instead of down; a key of the groups, as in torch.optim.
 
-    A group also holds `method` (the factory's name), `ramp` (whether the averaging ramps up) and `pending_restart`
-    (what the next step begins with). The structure is in What_t, which `structured(model, optimizer)` puts into the
+    A group also holds `method` (the factory's name), `ramp` (after which step its averaging began to ramp up, or None)
+    and `pending_restart` (what the next step begins with). The structure is in What_t, which `structured(model, optimizer)` puts into the
     model; the parameters themselves reach it at the end of a run whose averaging ramps up to 1 (`restart(ramp=True)`).
 
     bf16 and fp16 parameters have float32 state. Raises TypeError or ValueError, naming the parameter or key, for an
@@ -90,7 +90,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         if not listed:
             raise ValueError("params is empty; give the parameters of a model, for example model.parameters()")
         parts = {"regularizer": regularizer, "solver": solver, "stopping": stopping}
-        state = {"method": self.recipe.name, "ramp": False, "pending_restart": None, "maximize": maximize}
+        state = {"method": self.recipe.name, "ramp": None, "pending_restart": None, "maximize": maximize}
         super().__init__(listed, {**self.recipe.defaults({**parts, **hyperparameters}), **state})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -158,19 +158,44 @@ class MethodOptimizer(torch.optim.Optimizer):
         """Begin a new stage with the next step: t, alpha and both accumulators at 0, anchored at the present weights.
 
         epsilon_scale: > 0, the factor on the metric's epsilon, if it has one;  ramp: from then on the averaging is
-        c_t = min(c sqrt(t), 1). Until the next step What_t is that of the stage that ends.
+        c_t = min(c sqrt(t), 1); a ramp that began before goes on. Until the next step What_t is that of the stage that
+        ends.
 
         Reference: RAMDA paper (NeurIPS 2024), appendix A.1.
         """
         validate.positive("epsilon_scale", epsilon_scale)
-        if ramp and "averaging" not in self.defaults:
-            raise ValueError(f"{self.defaults['method']} has no averaging to ramp up; call restart() without ramp")
+        validate.flag("ramp", ramp)
+        if ramp:
+            self._has_averaging("restart() without ramp")
         for group in self.param_groups:
             earlier = group["pending_restart"] or {"epsilon_scale": 1.0, "ramp": False}
             group["pending_restart"] = {
                 "epsilon_scale": earlier["epsilon_scale"] * epsilon_scale,
                 "ramp": earlier["ramp"] or ramp,
             }
+
+    def ramp(self) -> None:
+        """Ramp the averaging up from the next step on: c_k = min(c sqrt(k), 1), k = 1, 2, ... counting the steps.
+
+        For the end of a run: the weights reach What_t and its structure.
+
+        Reference: RAMDA paper (NeurIPS 2024), appendix A.1.
+        """
+        self._has_averaging("ramp() on RAMDA or RMDA")
+        for group in self.param_groups:
+            if group["pending_restart"]:
+                group["pending_restart"]["ramp"] = True
+            else:
+                group["ramp"] = self._steps(group)
+
+    def _has_averaging(self, remedy: str) -> None:
+        if "averaging" not in self.defaults:
+            raise ValueError(f"{self.defaults['method']} has no averaging to ramp up; call {remedy}")
+
+    def _steps(self, group: dict[str, Any]) -> int:
+        """The steps of a group since the last restart."""
+        states = [self.state[p] for p in group["params"] if self.state.get(p)]
+        return max((state["t"] for state in states if "stale" not in state), default=0)
 
     @torch.no_grad()
     def structured_value(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
@@ -207,8 +232,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             stopping = self.method(group).stopping
             if isinstance(stopping, SubgradientNorm):
-                taken = [self.state[p]["t"] for p in group["params"] if self.state.get(p)]
-                yield stopping, max(taken, default=0)
+                yield stopping, self._steps(group)
 
     def state_dict(self) -> dict[str, Any]:
         """As in torch.optim, with `optkit`: the version of the format and the counts of skipped and uncertified."""
@@ -256,7 +280,7 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def _batch(self, group: dict[str, Any], params: list[Tensor]) -> _Batch:
         restart = group["pending_restart"]
-        method = self.method(_restarted(group) if restart else group)
+        method = self.method(self._restarted(group) if restart else group)
 
         def state(parameter: Tensor) -> MethodState:
             old = self.state.get(parameter)
@@ -266,9 +290,18 @@ class MethodOptimizer(torch.optim.Optimizer):
 
         return _Batch(group, method, params, [state(parameter) for parameter in params])
 
+    def _restarted(self, group: dict[str, Any]) -> dict[str, Any]:
+        """The group as it is after its pending restart."""
+        pending, ramp = group["pending_restart"], group["ramp"]
+        begun = 0 if pending["ramp"] else ramp if ramp is None else ramp - self._steps(group)
+        changed = {**group, "ramp": begun, "pending_restart": None}
+        if "epsilon" in group:
+            changed["epsilon"] = group["epsilon"] * pending["epsilon_scale"]
+        return changed
+
     def _commit_restart(self, group: dict[str, Any]) -> None:
         if group["pending_restart"]:
-            group.update(_restarted(group))
+            group.update(self._restarted(group))
             for parameter in group["params"]:
                 if parameter in self.state:
                     self.state[parameter]["stale"] = True  # until its next gradient What_t stays as it is
@@ -325,15 +358,6 @@ def _same(key: str, saved: Any, present: Any, group: int) -> None:
             f"the checkpoint's group {group} has the {key} {saved!r}, this optimizer's {present!r}; "
             "load it into an optimizer made with the same one"
         )
-
-
-def _restarted(group: dict[str, Any]) -> dict[str, Any]:
-    """The group as it is after its pending restart."""
-    pending = group["pending_restart"]
-    changed = {**group, "ramp": group["ramp"] or pending["ramp"], "pending_restart": None}
-    if "epsilon" in group:
-        changed["epsilon"] = group["epsilon"] * pending["epsilon_scale"]
-    return changed
 
 
 def _gradient(parameter: Tensor) -> Tensor:

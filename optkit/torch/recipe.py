@@ -104,8 +104,8 @@ class Recipe:
         values = {key: _hyperparameter(key, group[key]) for key in self.hyperparameters}
         method = self.factory(**values, **{key: parts[key] for key in self.accepts if key in parts})
         validate.instance(f"what {self.name} returns", method, ProximalMethod, "return one built from its parts")
-        if group["ramp"] and isinstance(method.averaging, ConstantAveraging):
-            return replace(method, averaging=SquareRootRamp(method.averaging.value))
+        if group["ramp"] is not None and isinstance(method.averaging, ConstantAveraging):
+            return replace(method, averaging=SquareRootRamp(method.averaging.value, begin=group["ramp"]))
         return method
 
 
