@@ -51,17 +51,18 @@ class Step(NamedTuple):
     state: MethodState
     solution: Solution
 
-    def finite(self) -> bool:
-        """Whether W_t and all arrays of the state are finite: an overflow in a sum would stay there for ever."""
-        arrays = [self.w, *self.state.estimator, *self.state.preconditioner]
-        return all(bool(array_namespace(a).all(array_namespace(a).isfinite(a))) for a in arrays if is_array_api_obj(a))
+    def finite(self) -> Array:
+        """Whether W_t and all arrays of the state are finite, a 0-d array: an overflow in a sum would stay for ever."""
+        xp = array_namespace(self.w)
+        arrays = [a for a in (*self.state.estimator, *self.state.preconditioner) if is_array_api_obj(a)]
+        return xp.all(xp.stack([xp.all(xp.isfinite(a)) for a in (self.w, *arrays)]))
 
 
-def warn_uncertified(where: str, solution: Solution) -> None:
+def warn_uncertified(where: str, iterations: int, residual: Array | float) -> None:
     """Warn of a solve that stopped at its iteration limit. Front ends do it for the first one, and count them all."""
     warnings.warn(
-        f"{where}: the subproblem's solver stopped at its limit of {solution.iterations} iterations with residual "
-        f"{float(solution.residual):.2g}; raise max_iterations, loosen the stopping rule or choose an exact solver "
+        f"{where}: the subproblem's solver stopped at its limit of {iterations} iterations with residual "
+        f"{float(residual):.2g}; raise max_iterations, loosen the stopping rule or choose an exact solver "
         "(further ones are only counted, as `uncertified`)",
         ConvergenceWarning,
         stacklevel=3,

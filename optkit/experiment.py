@@ -21,6 +21,7 @@ from optkit import registry, validate
 from optkit.algorithms import Stages
 from optkit.core import Manifold, Regularizer
 from optkit.problems.datasets import DATASETS, Split
+from optkit.problems.datasets.split import Images
 from optkit.problems.models import ConvNet, Network
 from optkit.regularizers import GroupLasso
 from optkit.structure import weighted_sparsity
@@ -236,8 +237,11 @@ def _train_epoch(
 
 def _standardized(data: Split, by: tuple[float, float] | None) -> Split:
     mean, deviation = by or (0.0, 1.0)
-    train, test = ((images - np.float32(mean)) / np.float32(deviation) for images in (data.train_images, data.test_images))
-    return replace(data, train_images=train, test_images=test)
+
+    def scaled(images: Images) -> Images:
+        return (images - np.float32(mean)) / np.float32(deviation)
+
+    return replace(data, train_images=scaled(data.train_images), test_images=scaled(data.test_images))
 
 
 def _shifted(images: Tensor, pixels: int) -> Tensor:

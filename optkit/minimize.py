@@ -85,14 +85,14 @@ def minimize(
         grad = _constant(problem.gradient(w, rng))
         _matches(f"the gradient of step {taken + 1}", grad, w)
         step = now.step(w, grad, state)
-        if not step.finite():
+        if not bool(step.finite()):
             raise ValueError(f"step {taken + 1} overflows; lower lr ({now.lr}) or scale the problem")
         w, state, solution = step
         taken += 1
         if not bool(solution.converged):
             uncertified += 1
             if uncertified == 1:
-                warn_uncertified(f"step {taken}", solution)
+                warn_uncertified(f"step {taken}", solution.iterations, solution.residual)
         if callback is not None and callback(Progress(taken, w, now, state, solution)):
             break
     return Result(w, now.structured(w, state), taken, uncertified, now, state)

@@ -85,7 +85,7 @@ optkit {optkit.__version__}, torch {torch.__version__}, numpy {np.__version__}, 
 
 def _curves(experiment: Experiment, records: Sequence[Record], path: Path) -> None:
     """Three panels over the epochs, a line for each run: what is right, what is zero, and what has not settled yet."""
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     panels = dict(zip(("accuracy", "sparsity", "changed"), figure.subplots(1, 3), strict=True))
     for i, label in enumerate(experiment.methods):
@@ -103,7 +103,9 @@ def _curves(experiment: Experiment, records: Sequence[Record], path: Path) -> No
     settled = [record.accuracy for record in records if record.epoch > experiment.epochs // 3]
     panels["accuracy"].set_ylim(max(0.0, 100 * min(settled, default=0.0) - 5), 101)
     panels["sparsity"].set_ylim(-3, 103)
-    panels["sparsity"].legend(title=f"{len(experiment.seeds)} seeds each", loc=(0.62, 0.08))
+    seeds = len(experiment.seeds)
+    handles, labels = panels["sparsity"].get_legend_handles_labels()
+    figure.legend(handles, labels, title=f"{seeds} seed{'s' * (seeds > 1)} each", loc="outside right upper")
     panels["changed"].set_yscale("symlog", linthresh=0.1)
     panels["changed"].set_ylim(bottom=0)
     figure.savefig(path, dpi=120)

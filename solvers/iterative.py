@@ -1,8 +1,8 @@
-"""What the iterative solvers share: step sizes, and safe screening of the blocks that are zero in the solution."""
+"""What the iterative solvers share: step sizes, safe screening of the blocks that are zero in the solution, flags."""
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_cupy_array, is_torch_array
 
 from optkit.core import Array, Regularizer, Subproblem
 
@@ -30,6 +30,13 @@ def zero_blocks(problem: Subproblem, psi: Regularizer, step: Array) -> Array | N
     xp = array_namespace(problem.anchor)
     point = psi.prox(-step * problem.gradient(xp.zeros_like(problem.anchor)), step * problem.weight)
     return psi.block_max(xp.abs(point)) == 0
+
+
+def known(flag: Array) -> bool:
+    """Whether the flag is true and known: False too where to ask would be to wait for a device."""
+    if is_cupy_array(flag) or (is_torch_array(flag) and flag.device.type != "cpu"):
+        return False
+    return bool(flag)
 
 
 def clear(w: Array, blocks: Array | None) -> Array:

@@ -11,6 +11,7 @@ from optkit import validate
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
 from optkit.regularizers import group_max
 
+from .iterative import known
 from .secular import Iterate, SecularEquation, objection, or_one
 
 
@@ -30,7 +31,8 @@ class SecularNewton(SubproblemSolver):
 
     The work is done in float64 whatever the dtype, because ||b|| - lam cancels where a group is about to vanish.
 
-    max_iterations: >= 1. `start` is only handed to the stopping rule: the solution does not depend on it.
+    max_iterations: >= 1. Without a stopping rule nothing waits for a GPU: all iterations are done there.
+    `start` is only handed to the stopping rule: the solution does not depend on it.
 
     Reference: Moré and Sorensen, "Computing a trust region step", 1983; Conn, Gould and Toint, "Trust-region methods",
     2000, chapter 7.
@@ -52,8 +54,8 @@ class SecularNewton(SubproblemSolver):
         limit = stopping.max_iterations if stopping else self.max_iterations
         reached = stopping.begin(problem, psi, start) if stopping else None
         at, point, iteration = first(equation), start, 0
-        done = reached is None and settled(equation, at)
-        while not done and iteration < limit:
+        done: Array | bool = reached is None and settled(equation, at)
+        while not known(done) and iteration < limit:
             at, iteration = following(equation, at), iteration + 1
             if reached is None:
                 done = settled(equation, at)
@@ -78,12 +80,12 @@ def following(equation: SecularEquation, at: Iterate) -> Iterate:
     return equation.at(array_namespace(step).where(equation.active & (step > 0), at.theta + step, at.theta))
 
 
-def settled(equation: SecularEquation, at: Iterate) -> bool:
+def settled(equation: SecularEquation, at: Iterate) -> Array:
     """Whether every active group is at its root up to rounding."""
     xp = array_namespace(at.norm)
     size = math.prod(equation.b.shape) / max(math.prod(at.norm.shape), 1)
     tolerance = float(xp.finfo(at.norm.dtype).eps) * (8 + math.sqrt(size))
-    return bool(xp.all(~equation.active | (at.norm - 1 <= tolerance)))
+    return xp.all(~equation.active | (at.norm - 1 <= tolerance))
 
 
 def _step(equation: SecularEquation, square: Array, x: Array, top: Array, norm: Array, offset: Array | float) -> Array:

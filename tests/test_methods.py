@@ -59,7 +59,8 @@ METHODS: dict[str, Callable[..., ProximalMethod]] = {
 ALL_METHODS = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 PSI = GroupLasso(0.2, axes=0)
 SHAPE = (4, 6)
-EXACT = {"rtol": 0, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 0, "atol": 1e-10}
+TWIN: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
 
 
 def start(seed: int = 0) -> Array:
@@ -107,35 +108,35 @@ def assert_same(a: Any, b: Any) -> None:
 @pytest.mark.parametrize("lr", [1e-3, 0.3])
 def test_ramda_without_psi_is_madgrad(lr: float, c: float) -> None:
     """Defazio and Jelassi, "Adaptivity without compromise", 2022, Algorithm 1."""
-    epsilon, x0, grads = 1e-6, start(), gradients(100)
+    epsilon, x0, grads = 1e-6, start(), gradients(200)
     s, v, x = np.zeros(SHAPE), np.zeros(SHAPE), x0
     for k, step in enumerate(walk(ramda(lr=lr, averaging=c, epsilon=epsilon), x0, grads)):
         weight = lr * math.sqrt(k + 1)
         s, v = s + weight * grads[k], v + weight * grads[k] ** 2
         z = x0 - s / (np.cbrt(v) + epsilon)
         x = (1 - c) * x + c * z
-        np.testing.assert_allclose(step.w, x, **EXACT)
+        np.testing.assert_allclose(step.w, x, **TWIN)
 
 
 @pytest.mark.parametrize("c", [0.01, 1.0])
 @pytest.mark.parametrize("lr", [1e-3, 0.3])
 def test_rmda_without_psi_is_mda(lr: float, c: float) -> None:
     """Jelassi and Defazio, "Dual averaging is surprisingly effective for deep learning optimization", 2020."""
-    x0, grads = start(), gradients(100)
+    x0, grads = start(), gradients(200)
     s, x = np.zeros(SHAPE), x0
     for k, step in enumerate(walk(rmda(lr=lr, averaging=c), x0, grads)):
         s = s + lr * math.sqrt(k + 1) * grads[k]
         x = (1 - c) * x + c * (x0 - s / math.sqrt(k + 1))
-        np.testing.assert_allclose(step.w, x, **EXACT)
+        np.testing.assert_allclose(step.w, x, **TWIN)
 
 
 def assert_walks_as_torch(method: ProximalMethod, optimizer: Callable[..., torch.optim.Optimizer]) -> None:
     parameter = torch.nn.Parameter(torch.tensor(start()))
-    twin, grads = optimizer([parameter]), gradients(100)
+    twin, grads = optimizer([parameter]), gradients(200)
     for grad, step in zip(grads, walk(method, start(), grads), strict=True):
         parameter.grad = torch.tensor(grad)
         twin.step()
-        np.testing.assert_allclose(step.w, parameter.detach().numpy(), **EXACT)
+        np.testing.assert_allclose(step.w, parameter.detach().numpy(), **TWIN)
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])
@@ -220,59 +221,7 @@ def test_proxgen_with_the_l1_norm_soft_thresholds_an_adamw_step() -> None:
     assert 0 < np.count_nonzero(w) < w.size
 
 
-# --- what holds for every method --------------------------------------------------------------------------------------
-
-
-@ALL_METHODS
-@pytest.mark.parametrize("psi", [PSI, L1(0.1)], ids=["groups", "l1"])
-@pytest.mark.parametrize("scale", [0.0, 1.0], ids=["gradient 0", "gradient"])
-def test_steps_with_lr_0_stay(make: Callable[..., ProximalMethod], psi: Regularizer, scale: float) -> None:
-    w = start()
-    w[:, 0] = 0.0
-    for step in walk(make(psi, 0.0), w, [scale * grad for grad in gradients(5)]):
-        np.testing.assert_allclose(step.w, w, rtol=1e-14, atol=0)
-        np.testing.assert_allclose(step.solution.point, w, rtol=1e-14, atol=0)
-
-
-@pytest.mark.parametrize("make", [proxsgd, proxgen])
-def test_lr_0_in_the_middle_of_a_run_stays_where_the_anchor_is_the_previous_point(
-    make: Callable[..., ProximalMethod],
-) -> None:
-    grads = gradients(4)
-    there = last(walk(make(PSI, 0.1), start(), grads[:3]))
-    step = make(PSI, 0.0).step(there.w, grads[3], there.state)
-    np.testing.assert_allclose(step.w, there.w, rtol=1e-14, atol=0)
-
-
-@ALL_METHODS
-def test_a_step_leaves_its_arguments_as_they_are(make: Callable[..., ProximalMethod]) -> None:
-    method, (first, second) = make(PSI, 0.1), gradients(2)
-    before = method.step(start(), first, method.init(start()))
-    arguments = (before.w, second, before.state)
-    copies = copy.deepcopy(arguments)
-    after = method.step(*arguments)
-    assert_same(arguments, copies)
-    assert_same(method.step(*copies)[:2], after[:2])
-
-
-@ALL_METHODS
-def test_init_keeps_no_view_of_the_start(make: Callable[..., ProximalMethod]) -> None:
-    method, w, grads = make(PSI, 0.1), start(), gradients(1)
-    state = method.init(w)
-    expected = method.step(w.copy(), grads[0], method.init(w.copy())).w
-    given = w.copy()
-    w[:] = 7.0
-    np.testing.assert_array_equal(method.step(given, grads[0], state).w, expected)
-
-
-@ALL_METHODS
-def test_structured_is_the_last_solution(make: Callable[..., ProximalMethod]) -> None:
-    method, w = make(PSI, 0.1), start()
-    np.testing.assert_array_equal(method.structured(w, method.init(w)), w)
-    for step in walk(method, w, gradients(30)):
-        structured = method.structured(step.w, step.state)
-        np.testing.assert_allclose(structured, step.solution.point, rtol=1e-13, atol=0)
-    np.testing.assert_array_equal(method.structured(step.w, method.restart(step.w)), step.w)
+# --- the state --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["ramda", "rmda", "proxsgd", "proxgen", "ramda, c = 1"])
@@ -280,72 +229,7 @@ def test_the_last_solution_is_no_further_copy_in_the_state(name: str) -> None:
     assert last(walk(METHODS[name](PSI, 0.1), start(), gradients(3))).state.solution is None
 
 
-@ALL_METHODS
-def test_solutions_have_exact_zeros_and_solve_the_subproblem(make: Callable[..., ProximalMethod]) -> None:
-    zeros, w, method = 0, start(), make(PSI, 0.1)
-    for step in walk(method, w, gradients(30)):
-        anchor = (1 - method.lr * method.weight_decay) * w
-        problem, point = method.subproblem(anchor, step.state), step.solution.point
-        assert float(problem.residual(point, PSI)) <= 1e-12 * (1 + np.abs(problem.gradient(anchor)).max())
-        w, zeros = step.w, np.count_nonzero(point == 0)
-    assert 0 < zeros < w.size
-
-
-@ALL_METHODS
-def test_numpy_and_torch_agree(make: Callable[..., ProximalMethod]) -> None:
-    method, grads = make(PSI, 0.1), gradients(20)
-    tensors = [torch.tensor(grad) for grad in grads]
-    for a, b in zip(walk(method, start(), grads), walk(method, torch.tensor(start()), tensors), strict=True):
-        assert isinstance(b.w, torch.Tensor)
-        np.testing.assert_allclose(a.w, b.w.numpy(), rtol=1e-12, atol=1e-14)
-        np.testing.assert_array_equal(a.solution.point == 0, (b.solution.point == 0).numpy())
-
-
-@ALL_METHODS
-@pytest.mark.parametrize("dtype", [np.float32, torch.float32, torch.float64], ids=str)
-def test_the_dtype_stays(make: Callable[..., ProximalMethod], dtype: Any) -> None:
-    asarray: Any = torch.tensor if isinstance(dtype, torch.dtype) else np.asarray
-    method, w = make(PSI, 0.1), asarray(start(), dtype=dtype)
-    step = last(walk(method, w, [asarray(grad, dtype=dtype) for grad in gradients(2)]))
-    arrays = [leaf for leaf in leaves((step.w, step.state, step.solution.point)) if hasattr(leaf, "dtype")]
-    assert len(arrays) >= 3 and {leaf.dtype for leaf in arrays} == {w.dtype}
-
-
-@ALL_METHODS
-def test_restart_is_a_fresh_beginning(make: Callable[..., ProximalMethod]) -> None:
-    method, grads = make(PSI, 0.1), gradients(8)
-    w = last(walk(method, start(), grads[:4])).w
-    restarted, fresh = walk(method, w, grads[4:], method.restart(w)), walk(make(PSI, 0.1), w.copy(), grads[4:])
-    assert_same(last(restarted)[:2], last(fresh)[:2])
-
-
-@ALL_METHODS
-def test_a_list_of_arrays_is_stepped_one_by_one(make: Callable[..., ProximalMethod]) -> None:
-    method, ws, grads = make(PSI, 0.1), [start(0), start(5)[:2]], [gradients(1)[0], gradients(1)[0][:2]]
-    states = [method.init(w) for w in ws]
-    together = method.step_all(ws, grads, states)
-    for w, grad, state, step in zip(ws, grads, states, together, strict=True):
-        assert_same(step[:2], method.step(w, grad, state)[:2])
-    assert method.step_all([], [], []) == []
-
-
-@ALL_METHODS
-def test_arrays_without_entries_are_stepped(make: Callable[..., ProximalMethod]) -> None:
-    step = last(walk(make(PSI, 0.1), np.zeros((3, 0)), [np.zeros((3, 0))] * 2))
-    assert step.w.shape == (3, 0) and bool(step.solution.converged)
-
-
 # --- averaging --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("averaging", [ConstantAveraging(0.01), ConstantAveraging(0.5), SquareRootRamp(0.3)], ids=str)
-@pytest.mark.parametrize("make", [ramda, rmda])
-def test_the_iterate_is_the_average(make: Callable[..., ProximalMethod], averaging: Any) -> None:
-    w, method = start(), make(PSI, 0.1, averaging)
-    for t, step in enumerate(walk(method, w, gradients(15)), start=1):
-        c = averaging.weight(t)
-        np.testing.assert_allclose(step.w, (1 - c) * w + c * step.solution.point, rtol=1e-15, atol=1e-15)
-        w = step.w
 
 
 @pytest.mark.parametrize(("c", "full"), [(1.0, 1), (0.5, 4), (0.3, 12), (0.1, 100), (0.01, 10_000)])

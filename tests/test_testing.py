@@ -14,6 +14,8 @@ from optkit.regularizers import L1, NuclearNorm
 from optkit.solvers import ClosedForm
 from optkit.testing import (
     BACKENDS,
+    METHOD_LAWS,
+    OPTIMIZER_LAWS,
     PRECONDITIONER_LAWS,
     REGULARIZER_LAWS,
     SOLVER_LAWS,
@@ -46,7 +48,14 @@ def test_every_preconditioner_is_in_the_list() -> None:
 
 
 def test_every_law_states_its_formula_in_its_first_line() -> None:
-    for laws in (REGULARIZER_LAWS, SOLVER_LAWS, PRECONDITIONER_LAWS):
+    kits: list[dict[str, Any]] = [
+        REGULARIZER_LAWS,
+        SOLVER_LAWS,
+        PRECONDITIONER_LAWS,
+        METHOD_LAWS,
+        OPTIMIZER_LAWS,
+    ]
+    for laws in kits:
         for name, law in laws.items():
             assert law.__name__ == name and (law.__doc__ or "").splitlines()[0].endswith(".")
 

@@ -190,3 +190,33 @@ def test_what_is_refused() -> None:
         StageScheduler(torch.optim.AdamW([parameter]), STAGES)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"stages must be a Stages, .*Stages\(milestones="):
         StageScheduler(RAMDA([parameter]), (8, 16))  # type: ignore[arg-type]
+
+
+class Wrapper(torch.optim.Optimizer):
+    """As training frameworks wrap an optimizer."""
+
+    def __init__(self, optimizer: MethodOptimizer) -> None:
+        self.optimizer = optimizer
+        self.param_groups = optimizer.param_groups
+
+
+def test_the_optimizer_may_be_wrapped() -> None:
+    run = Run("RAMDA")
+    wrapper: Any = Wrapper(run.optimizer)
+    assert StageScheduler(wrapper, STAGES).optimizer is run.optimizer
+    run.step(0)
+    with structured(run.model, wrapper):
+        with pytest.raises(RuntimeError, match="inside `with structured"):
+            run.step(1)
+    run.step(1)
+
+
+def test_it_is_one_of_torchs_schedulers() -> None:
+    run = Run("RAMDA")
+    assert isinstance(run.scheduler, torch.optim.lr_scheduler.LRScheduler)
+    assert run.scheduler.get_last_lr() == [0.1]
+    with pytest.raises(ValueError, match="step\\(\\) counts by itself, got epoch=3"):
+        run.scheduler.step(3)  # type: ignore[arg-type]
+    for _ in range(8):
+        run.scheduler.step()
+    assert run.scheduler.get_last_lr() == [0.05]

@@ -1,31 +1,22 @@
-"""Which parameters of a model are regularized, and what a group is: by layer type, as in the paper."""
+"""Which parameters of a model are regularized, and what a group is: by layer type, as in the paper, or by rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from optkit import validate
 from optkit.core import Regularizer
-from optkit.regularizers import Grouped, OnView, Scaled
+
+from .assignment import Assigned, assign
+from .layers import Axes, listed
+from .rules import Rules, rules_of
+from .table import table
 
 
-class Axes(NamedTuple):
-    """axes: those a group extends over, in the weight or, where shape is given, in the weight viewed in that shape."""
-
-    axes: tuple[int, ...]
-    shape: tuple[int, ...] | None = None
-
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_FREE = (nn.Embedding, nn.EmbeddingBag)
-
-
-def regularize(model: nn.Module, psi: Regularizer) -> list[dict[str, Any]]:
+def regularize(model: nn.Module, psi: Regularizer | Rules, *, verbose: bool = False) -> list[dict[str, Any]]:
     """Parameter groups for an optimizer: weights of convolutions, Linear, recurrent and attention layers get psi.
 
     A convolution has one group per input channel, a Linear, recurrent or attention weight one per input column. Biases,
@@ -35,85 +26,45 @@ def regularize(model: nn.Module, psi: Regularizer) -> list[dict[str, Any]]:
     In a convolution with groups > 1 the input channels are no axis of the weight; there psi is put on the view
     (groups, outputs of a group, inputs of a group, ...).
 
-    Returns a list of {"params": [(name, tensor), ...], "regularizer": psi or None}, one for each choice of axes.
-    Raises TypeError for what is no Module or Regularizer, ValueError for a model without a weight to regularize and for
-    axes that do not exist.
+    psi: a Regularizer, or rules for other choices: a mapping {what: regularizer or None} or a sequence of such pairs.
+    A parameter gets the regularizer of the first rule that matches it, and is free with None or without such a rule.
+    What a rule is for:
+
+    - a module type or a tuple of them: the weights directly in modules of the type (the out_proj of an attention layer
+      lies in a Linear). In layers with a default grouping these are the weights that it covers, so that one which an
+      embedding shares is the embedding's only; in torch's other layers what has "weight" in its name; in your own
+      modules and in containers what has two axes or more;
+    - a string: a glob of full parameter names, such as "encoder.*.weight" or "*.bias"; upper and lower case differ;
+    - a predicate: a function (name, module, parameter) -> bool, where module is the one that owns the parameter.
+
+    A parameter with several names is listed once, under the first, and matches if it does in one of its places; its
+    axes are those of the first layer that matches and has a default grouping, else of the first that has one. A
+    regularizer with `axes=None` does not fit a parameter in no such layer: give axes there.
+
+    verbose: print a table of what every parameter gets, and by which rule.
+
+    Returns a list of {"params": [(name, tensor), ...], "regularizer": psi or None}, one for each rule and choice of
+    axes, in the order of the rules; the free parameters come last. Raises TypeError for what is no Module, Regularizer
+    or rule, ValueError for a rule that matches nothing, only frozen parameters or only those of earlier rules, and for
+    axes that do not exist or are not known.
 
     Reference: RAMDA paper (NeurIPS 2024), section 6.
     """
     validate.instance("model", model, nn.Module, "give the model first, then the regularizer")
-    validate.instance("psi", psi, Regularizer, "for example optkit.regularizers.GroupLasso(1e-4)")
-    axes = _axes_by_tensor(model)
-    groups: dict[Axes | None, list[tuple[str, nn.Parameter]]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault(axes.get(parameter), []).append((name, parameter))
-    free = groups.pop(None, [])
-    if not groups:
-        raise ValueError(
-            "regularize found no convolution, Linear, recurrent or attention weight that requires a gradient"
-        )
-    result: list[dict[str, Any]] = []
-    for chosen, params in groups.items():
-        assert chosen is not None
-        result.append({"params": params, "regularizer": _with_axes(psi, chosen)})
-        for name, parameter in params:
-            _check(name, result[-1]["regularizer"], parameter)
-    return [*result, {"params": free, "regularizer": None}] if free else result
+    validate.flag("verbose", verbose)
+    assigned = assign(model, listed(model), rules_of(psi))
+    if verbose:
+        print(table(assigned))
+    return _groups(assigned)
 
 
-def _axes_by_tensor(model: nn.Module) -> dict[Tensor, Axes]:
-    """For each weight to be regularized the axes that one group extends over."""
-    axes: dict[Tensor, Axes] = {}
-    for name, module in model.named_modules():
-        for tensor, chosen in _weights(name, module):
-            axes[tensor] = chosen
-    for module in model.modules():
-        if isinstance(module, _FREE):
-            axes.pop(module.weight, None)
-    return axes
-
-
-def _weights(name: str, module: nn.Module) -> Iterator[tuple[Tensor, Axes]]:
-    """The weights of one module that are regularized, with all axes but that of the inputs."""
-    if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear)) and "weight" not in module._parameters:
-        raise ValueError(
-            f"{name or type(module).__name__}: its weight is computed from other parameters (pruning or "
-            "parametrization); remove that, or put those into parameter groups of your own"
-        )
-    if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED)):
-        weight, transposed = module.weight, isinstance(module, _TRANSPOSED)
-        if module.groups > 1 and not transposed:
-            shape = (module.groups, weight.shape[0] // module.groups, *weight.shape[1:])
-            yield weight, Axes((1, *range(3, len(shape))), shape)
-        else:
-            inputs = 0 if transposed else 1
-            yield weight, Axes(tuple(axis for axis in range(weight.ndim) if axis != inputs))
-    elif isinstance(module, nn.Linear):
-        yield module.weight, Axes((0,))
-    elif isinstance(module, (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)):
-        for key, parameter in module.named_parameters(recurse=False):
-            if "weight" in key:
-                yield parameter, Axes((0,))
-
-
-def _chooses_axes(psi: Regularizer) -> bool:
-    if isinstance(psi, Scaled):
-        return _chooses_axes(psi.psi)
-    return isinstance(psi, Grouped) and psi.axes is None
-
-
-def _with_axes(psi: Regularizer, axes: Axes) -> Regularizer:
-    if not _chooses_axes(psi):
-        return psi
-    if isinstance(psi, Scaled):
-        return replace(psi, psi=_with_axes(psi.psi, axes))
-    chosen: Regularizer = replace(psi, axes=axes.axes)  # type: ignore[type-var]  # every part is a dataclass
-    return chosen if axes.shape is None else OnView(chosen, axes.shape)
-
-
-def _check(name: str, psi: Regularizer, parameter: Tensor) -> None:
-    try:
-        psi.check(tuple(parameter.shape))
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+def _groups(assigned: Sequence[Assigned]) -> list[dict[str, Any]]:
+    """One for each rule and choice of axes, the free parameters last."""
+    trained = [one for one in assigned if one.listed.parameter.requires_grad]
+    regularized = sorted((one for one in trained if one.psi is not None), key=lambda one: one.number)  # a stable sort
+    groups: dict[tuple[int, Axes | None], dict[str, Any]] = {}
+    for one in regularized:
+        group = groups.setdefault((one.number, one.axes), {"params": [], "regularizer": one.psi})
+        group["params"].append((one.listed.name, one.listed.parameter))
+    free = [(one.listed.name, one.listed.parameter) for one in trained if one.psi is None]
+    return [*groups.values(), *([{"params": free, "regularizer": None}] if free else [])]

@@ -13,24 +13,22 @@ from optkit import validate
 from optkit.algorithms import MethodState, ProximalMethod, Step, warn_uncertified
 from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
 from optkit.solvers import SubgradientNorm
+from optkit.structure import Structure
 
+from .checkpoint import VERSION, refuse_others
+from .outcomes import DEFERRED, Outcome, Snapshot, masked
 from .recipe import Factory, Recipe
 from .state import pack, unpack
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
 
-class _Batch(NamedTuple):
-    """The parameters of one group that have a gradient, with the method in force for them."""
+class _Update(NamedTuple):
+    """One step of one parameter, computed but not yet taken."""
 
-    group: dict[str, Any]
+    parameter: Tensor
     method: ProximalMethod
-    params: list[Tensor]
-    states: list[MethodState]
-
-
-VERSION = 1
-"""The version of the format of `state_dict`."""
+    step: Step
 
 
 class Certificate(NamedTuple):
@@ -54,12 +52,14 @@ class MethodOptimizer(torch.optim.Optimizer):
     regularizer is unregularized. Groups keep plain data only: parts are stored as mappings, see optkit.registry.
     factory: a function (psi, *, solver, stopping, hyper-parameters by keyword) that returns a ProximalMethod, such as
     optkit.algorithms.ramda; its other parameters become keys of the groups.
-    nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts).
+    nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts;
+    every step then waits for the device).
     maximize: go up the loss instead of down; a key of the groups, as in torch.optim.
 
-    A group also holds `method` (the factory's name), `ramp` (after which step its averaging began to ramp up, or None)
-    and `pending_restart` (what the next step begins with). The structure is in What_t, which `structured(model, optimizer)` puts into the
-    model; the parameters themselves reach it at the end of a run whose averaging ramps up to 1 (`restart(ramp=True)`).
+    A group also holds `method` (the factory's name), `ramp` (after which of its steps the averaging began to ramp up,
+    or None) and `pending_restart` (what the next step begins with). The structure is in What_t, which
+    `structured(model, optimizer)` puts into the model; the parameters themselves reach it at the end of a run whose
+    averaging ramps up to 1 (`ramp()`, `restart(ramp=True)`, or StageScheduler).
 
     bf16 and fp16 parameters have float32 state. Raises TypeError or ValueError, naming the parameter or key, for an
     empty list, tensors that are no floating-point numbers, shapes that the regularizer does not fit and values out of
@@ -82,8 +82,11 @@ class MethodOptimizer(torch.optim.Optimizer):
         validate.flag("maximize", maximize)
         self.recipe, self.nonfinite = Recipe(factory), nonfinite
         self.skipped = 0
-        self.uncertified = 0
+        self._uncertified = 0
         self._residuals: dict[Tensor, Any] = {}
+        self._ok: Tensor | None = None  # on the device: whether all steps went well that it has not told of yet
+        self._outcomes: list[Outcome] = []
+        self._lent = 0  # how many blocks `with structured(...)` are open
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"params must be a list of tensors or groups, got one {type(params).__name__}; give [it]")
         listed: list[Any] = list(params)
@@ -118,41 +121,124 @@ class MethodOptimizer(torch.optim.Optimizer):
         """One step of every parameter that has a gradient; all of them or, if anything is wrong, none.
 
         closure: evaluates the model again and returns the loss. Returns the closure's loss, or None.
-        Raises ValueError, naming the parameter, for a gradient that is not finite (unless nonfinite="skip") or sparse.
+
+        Raises ValueError, naming the parameter, for a gradient that is sparse or, unless nonfinite="skip", not finite.
+        On CUDA nothing waits for the device to know the latter (but for solvers and stopping rules that look at
+        numbers): from such a step on nothing changes any more, and the error comes with a later step, or with whatever
+        asks for state or structure. Raises RuntimeError inside `structured`.
         """
+        if self._lent:
+            raise RuntimeError("step() inside `with structured(...)`: the model holds What_t there; leave it first")
+        self._learn(wait=False)
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with_gradient = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
-        if not self._finite(with_gradient):
-            self.skipped += 1
+        listed = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        self._refuse_sparse(listed)
+        deferred = self.nonfinite == "raise" and {parameter.device.type for parameter in listed} <= DEFERRED
+        deferred = deferred and len({parameter.device for parameter in listed}) == 1
+        finite = [torch.isfinite(_gradient(parameter)).all() for parameter in listed]
+        if not deferred and not self._all(finite, listed, "gradient", "holds NaN or infinity"):
             return loss
-        batches = [self._batch(group, params) for group, params in zip(self.param_groups, with_gradient, strict=True)]
-        results = [
-            batch.method.step_all(
-                [_work(p) for p in batch.params], [_downhill(p, batch.group) for p in batch.params], batch.states
-            )
-            for batch in batches
-        ]
-        if not self._no_overflow(batches, results):
-            self.skipped += 1
+        updates = [update for group in self.param_groups for update in self._updates(group)]
+        overall = [update.step.finite() for update in updates]
+        if not deferred and not self._all(overall, listed, "step", "overflows"):
             return loss
-        for batch, steps in zip(batches, results, strict=True):
-            self._commit_restart(batch.group)
-            for parameter, step in zip(batch.params, steps, strict=True):
-                parameter.copy_(step.w)
-                self.state[parameter] = pack(step.state)
-                self._residuals[parameter] = step.solution.residual / (batch.method.subproblem_scale(step.state) or 1.0)
-                self._certify(step)
+        self._take(updates, torch.stack(finite) & torch.stack(overall) if deferred else None)
         return loss
 
-    def _certify(self, step: Step) -> None:
+    def _refuse_sparse(self, parameters: list[Tensor]) -> None:
+        for parameter in parameters:
+            if _gradient(parameter).layout != torch.strided:
+                raise ValueError(
+                    f"the gradient of {self.called(parameter)} is sparse; sparse gradients are not supported: every "
+                    "entry enters the metric; use sparse=False in Embedding"
+                )
+
+    def _all(self, flags: list[Tensor], parameters: list[Tensor], what: str, wrong: str) -> bool:
+        """Whether all flags, one for each parameter, are true; else raises ValueError, or counts a skipped step."""
+        by_device: dict[torch.device, list[Tensor]] = {}
+        for flag in flags:
+            by_device.setdefault(flag.device, []).append(flag)
+        if all(bool(torch.stack(some).all()) for some in by_device.values()):
+            return True
+        if self.nonfinite == "skip":
+            self.skipped += 1
+            return False
+        bad = next(parameter for parameter, flag in zip(parameters, flags, strict=True) if not flag)
+        raise ValueError(f"the {what} of {self.called(bad)} (shape {tuple(bad.shape)}) {wrong}; {_NOTHING_CHANGED}")
+
+    def _updates(self, group: dict[str, Any]) -> list[_Update]:
+        """The steps of the parameters of one group that have a gradient."""
+        params = [parameter for parameter in group["params"] if parameter.grad is not None]
+        restart = group["pending_restart"]
+        method = self.method(self._restarted(group) if restart else group)
+
+        def state(parameter: Tensor) -> MethodState:
+            old = self.state.get(parameter)
+            if restart or not old or "stale" in old:
+                return method.init(_work(parameter))
+            return unpack(old, method)
+
+        gradients = [_downhill(parameter, group) for parameter in params]
+        steps = method.step_all([_work(p) for p in params], gradients, [state(p) for p in params])
+        return [_Update(parameter, method, step) for parameter, step in zip(params, steps, strict=True)]
+
+    def _take(self, updates: list[_Update], finite: Tensor | None) -> None:
+        """Change parameters, state and groups; finite: on the device, one flag for each update, where not yet known."""
+        ok, before = None, None
+        if finite is not None:
+            ok = finite.all() if self._ok is None else finite.all() & self._ok
+            before = Snapshot.of(self.param_groups, self.state)
+        for group in self.param_groups:
+            self._commit_restart(group)
+        for parameter, method, step in updates:
+            new = pack(step.state)
+            if ok is not None:
+                new = masked(ok, new, self.state.get(parameter, {}))
+            parameter.copy_(step.w if ok is None else torch.where(ok, step.w, parameter))
+            self.state[parameter] = new
+            self._residuals[parameter] = step.solution.residual / (method.subproblem_scale(step.state) or 1.0)
+        self._ok = ok
+        if finite is None or before is None:
+            for _, _, step in updates:
+                solution = step.solution
+                self._count(step.state.t, solution.iterations, solution.residual, bool(solution.converged))
+        elif finite.device.type != "meta":
+            names = [f"{self.called(p)} (shape {tuple(p.shape)})" for p, _, _ in updates]
+            self._outcomes.append(Outcome(names, [step for _, _, step in updates], finite, before))
+
+    def _learn(self, wait: bool = True) -> None:
+        """Take note of how steps went: of all, or of those that are known without waiting for the device."""
+        while self._outcomes and (wait or self._outcomes[0].ready()):
+            outcome = self._outcomes.pop(0)
+            finite, converged = outcome.read()
+            if not all(finite):
+                later = len(self._outcomes)
+                outcome.before.restore(self.state)
+                self._outcomes, self._ok = [], None
+                self._residuals.clear()
+                name = outcome.names[finite.index(False)]
+                raise ValueError(
+                    f"the gradient of {name} held NaN or infinity, or its step overflowed, {later + 1} steps ago; "
+                    f"since then {_NOTHING_CHANGED}"
+                )
+            for solve, flag in zip(outcome.solves, converged, strict=True):
+                self._count(*solve, flag)
+
+    def _count(self, t: int, iterations: int, residual: Tensor | float, converged: bool) -> None:
         """Count the solves that stopped at their iteration limit, and warn of the first."""
-        if not bool(step.solution.converged):
-            self.uncertified += 1
-            if self.uncertified == 1:
-                warn_uncertified(f"step {step.state.t}", step.solution)
+        if not converged:
+            self._uncertified += 1
+            if self._uncertified == 1:
+                warn_uncertified(f"step {t}", iterations, residual)
+
+    @property
+    def uncertified(self) -> int:
+        """How many subproblem solves stopped at their iteration limit. Waits for the device."""
+        self._learn()
+        return self._uncertified
 
     def restart(self, epsilon_scale: float = 1.0, ramp: bool = False) -> None:
         """Begin a new stage with the next step: t, alpha and both accumulators at 0, anchored at the present weights.
@@ -165,6 +251,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         """
         validate.positive("epsilon_scale", epsilon_scale)
         validate.flag("ramp", ramp)
+        self._learn()
         if ramp:
             self._has_averaging("restart() without ramp")
         for group in self.param_groups:
@@ -182,6 +269,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         Reference: RAMDA paper (NeurIPS 2024), appendix A.1.
         """
         self._has_averaging("ramp() on RAMDA or RMDA")
+        self._learn()
         for group in self.param_groups:
             if group["pending_restart"]:
                 group["pending_restart"]["ramp"] = True
@@ -200,30 +288,33 @@ class MethodOptimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def structured_value(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """What_t for a parameter of the group, in float32 for bf16 and fp16 parameters; the parameter before a step."""
+        self._learn()
         work = _work(parameter)
         if not self.state.get(parameter):
             return work
         method = self.method(group)
         return method.structured(work, unpack(self.state[parameter], method))
 
-    def structure(self) -> dict[str, Manifold]:
-        """The active manifold of What_t for each regularized parameter, by name (or "group.index" without names)."""
-        manifolds = {}
+    def structure(self) -> Structure:
+        """The active manifold of What_t for each regularized parameter, by name (or "group.index" without names), with
+        the weighted group sparsity and the low-rank level of all. Waits for the device."""
+        manifolds: dict[str, Manifold] = {}
         for i, group in enumerate(self.param_groups):
             if group["regularizer"] is not None:
                 psi = self.method(group).psi
                 for j, parameter in enumerate(group["params"]):
                     name = group["param_names"][j] if "param_names" in group else f"{i}.{j}"
                     manifolds[name] = psi.manifold(self.structured_value(parameter, group))
-        return manifolds
+        return Structure(manifolds)
 
     def certificate(self) -> Certificate:
-        """What is known of the subproblems' solutions: see Certificate. Waits for the device; `step` does not."""
+        """What is known of the subproblems' solutions: see Certificate. Waits for the device."""
+        self._learn()
         residuals = [float(residual) for residual in self._residuals.values()]
         squares = [rule.sum_of_squares(t) for rule, t in self._tolerances()]
         return Certificate(
             residual=math.hypot(*residuals) if residuals else None,
-            uncertified=self.uncertified,
+            uncertified=self._uncertified,
             sum_of_squares=max(squares, default=None),
         )
 
@@ -236,34 +327,22 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """As in torch.optim, with `optkit`: the version of the format and the counts of skipped and uncertified."""
-        own = {"version": VERSION, "skipped": self.skipped, "uncertified": self.uncertified}
+        self._learn()
+        own = {"version": VERSION, "skipped": self.skipped, "uncertified": self._uncertified}
         return {**super().state_dict(), "optkit": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As in torch.optim, but state keeps its dtype (float32 for bf16 parameters), and nothing is changed where the
         checkpoint is of another version, method, regularizer or shape: ValueError names what differs."""
-        for i, (ours_, theirs_) in enumerate(zip(self.param_groups, state_dict["param_groups"], strict=False)):
-            _same("method", theirs_.get("method"), ours_["method"], i)
-            _same("regularizer", theirs_.get("regularizer"), ours_["regularizer"], i)
-        own = state_dict.get("optkit", {})
-        if own.get("version") != VERSION:
-            raise ValueError(
-                f"the checkpoint has the format version {own.get('version')!r}, this optkit reads {VERSION}; "
-                "load it with the optkit that wrote it"
-            )
-        ours = [parameter for group in self.param_groups for parameter in group["params"]]
-        theirs = [index for group in state_dict["param_groups"] for index in group["params"]]
-        for parameter, index in zip(ours, theirs, strict=False):  # torch.optim refuses other lengths
-            for key, value in state_dict["state"].get(index, {}).items():
-                if isinstance(value, Tensor) and value.shape != parameter.shape:
-                    raise ValueError(
-                        f"the checkpoint's {key} for {self._called(parameter)} has shape {tuple(value.shape)}, the "
-                        f"parameter {tuple(parameter.shape)}; give the parameters in the order they were saved in"
-                    )
+        refuse_others(self, state_dict)
+        self._learn()
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "optkit"})
-        self.skipped, self.uncertified = own["skipped"], own["uncertified"]
+        own = state_dict["optkit"]
+        self.skipped, self._uncertified = own["skipped"], own["uncertified"]
         self._residuals.clear()
-        for parameter, index in zip(ours, theirs, strict=True):
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        indices = [index for group in state_dict["param_groups"] for index in group["params"]]
+        for parameter, index in zip(parameters, indices, strict=True):
             if index in state_dict["state"]:
                 self.state[parameter] = {
                     key: value.to(parameter.device, copy=True) if isinstance(value, Tensor) else value
@@ -276,19 +355,8 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy.deepcopy: torch.optim keeps only the groups and the state."""
+        self._learn()
         return {**super().__getstate__(), **{key: value for key, value in vars(self).items() if key in _OWN}}
-
-    def _batch(self, group: dict[str, Any], params: list[Tensor]) -> _Batch:
-        restart = group["pending_restart"]
-        method = self.method(self._restarted(group) if restart else group)
-
-        def state(parameter: Tensor) -> MethodState:
-            old = self.state.get(parameter)
-            if restart or not old or "stale" in old:
-                return method.init(_work(parameter))
-            return unpack(old, method)
-
-        return _Batch(group, method, params, [state(parameter) for parameter in params])
 
     def _restarted(self, group: dict[str, Any]) -> dict[str, Any]:
         """The group as it is after its pending restart."""
@@ -306,41 +374,7 @@ class MethodOptimizer(torch.optim.Optimizer):
                 if parameter in self.state:
                     self.state[parameter]["stale"] = True  # until its next gradient What_t stays as it is
 
-    def _finite(self, params: list[list[Tensor]]) -> bool:
-        """Whether all gradients are finite; raises ValueError naming one that is not, unless nonfinite is "skip"."""
-        listed = [parameter for group in params for parameter in group]
-        flags: dict[torch.device, list[Tensor]] = {}
-        for parameter in listed:
-            if _gradient(parameter).layout != torch.strided:
-                raise ValueError(
-                    f"the gradient of {self._called(parameter)} is sparse; sparse gradients are not supported: every "
-                    "entry enters the metric; use sparse=False in Embedding"
-                )
-            flags.setdefault(parameter.device, []).append(torch.isfinite(_gradient(parameter)).all())
-        if all(bool(torch.stack(some).all()) for some in flags.values()):
-            return True
-        if self.nonfinite == "skip":
-            return False
-        bad = next(parameter for parameter in listed if not bool(torch.isfinite(_gradient(parameter)).all()))
-        raise ValueError(
-            f"the gradient of {self._called(bad)} (shape {tuple(bad.shape)}) holds NaN or infinity; nothing was "
-            'changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
-        )
-
-    def _no_overflow(self, batches: list[_Batch], results: list[list[Step]]) -> bool:
-        """Whether all new weights and sums are finite; raises or skips as for gradients."""
-        for batch, steps in zip(batches, results, strict=True):
-            for parameter, step in zip(batch.params, steps, strict=True):
-                if not step.finite():
-                    if self.nonfinite == "skip":
-                        return False
-                    raise ValueError(
-                        f"the step of {self._called(parameter)} (shape {tuple(parameter.shape)}) overflows; nothing "
-                        'was changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
-                    )
-        return True
-
-    def _called(self, parameter: Tensor) -> str:
+    def called(self, parameter: Tensor) -> str:
         """The name of a parameter, or its place."""
         places = [(i, j) for i, g in enumerate(self.param_groups) for j, p in enumerate(g["params"]) if p is parameter]
         i, j = places[0]
@@ -348,16 +382,16 @@ class MethodOptimizer(torch.optim.Optimizer):
         return names[j] if names else f"parameter {j} of group {i}"
 
 
-_OWN = ("recipe", "nonfinite", "skipped", "uncertified", "_residuals")
+_OWN = ("recipe", "nonfinite", "skipped", "_uncertified", "_residuals", "_ok", "_outcomes", "_lent")
 
 
-def _same(key: str, saved: Any, present: Any, group: int) -> None:
-    """Refuse a checkpoint whose group has another value of the key."""
-    if saved != present:
-        raise ValueError(
-            f"the checkpoint's group {group} has the {key} {saved!r}, this optimizer's {present!r}; "
-            "load it into an optimizer made with the same one"
-        )
+def unwrapped(optimizer: Any) -> Any:
+    """The optimizer of optkit inside a training framework's wrapper; any other object as it is."""
+    inner = getattr(optimizer, "optimizer", None)
+    return inner if isinstance(inner, MethodOptimizer) else optimizer
+
+
+_NOTHING_CHANGED = 'nothing was changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
 
 
 def _gradient(parameter: Tensor) -> Tensor:

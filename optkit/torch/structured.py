@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from .optimizer import MethodOptimizer
+from .optimizer import MethodOptimizer, unwrapped
 
 
 @contextmanager
@@ -16,9 +16,12 @@ def structured(model: nn.Module, optimizer: MethodOptimizer) -> Iterator[nn.Modu
     """Inside the block the model holds What_t, exact zeros and all: evaluate, save or export it there.
 
     Running statistics of BatchNorm layers stay those of the training weights, which come to What_t as the averaging
-    ramps up to 1. Afterwards the training weights are back, also after an exception; changes made inside are lost.
+    ramps up to 1. Afterwards the training weights are back, also after an exception; changes made inside are lost, and
+    the optimizer takes no step there.
+    The optimizer may be wrapped, as accelerate and Lightning do it.
     Raises ValueError when the optimizer has no parameter of the model, TypeError for another kind of optimizer.
     """
+    optimizer = unwrapped(optimizer)
     if not isinstance(optimizer, MethodOptimizer):
         raise TypeError(f"structured needs an optimizer of optkit.torch, got {type(optimizer).__name__}")
     members = set(model.parameters())
@@ -30,9 +33,11 @@ def structured(model: nn.Module, optimizer: MethodOptimizer) -> Iterator[nn.Modu
         training = [p.detach().clone() for p, _ in pairs]
         for (p, _), solution in zip(pairs, solutions, strict=True):
             p.copy_(solution)
+    optimizer._lent += 1
     try:
         yield model
     finally:
+        optimizer._lent -= 1
         with torch.no_grad():
             for (p, _), weight in zip(pairs, training, strict=True):
                 p.copy_(weight)

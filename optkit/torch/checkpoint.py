@@ -1,0 +1,55 @@
+"""Checkpoints that do not belong to an optimizer are refused before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .optimizer import MethodOptimizer
+
+VERSION = 2
+"""The version of the format of `state_dict`."""
+
+SAME = ("method", "regularizer")
+"""What a group of a checkpoint must share with the optimizer's. All else, such as lr or the solver, is loaded."""
+
+
+def refuse_others(optimizer: MethodOptimizer, state_dict: Any) -> None:
+    """Raise ValueError, naming the field that differs, for a checkpoint of another version, method, regularizer
+    (grouping and strength are part of it), number or order of parameters, or shape; TypeError for what is none."""
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+        raise TypeError("the checkpoint must be a state_dict with the keys 'state' and 'param_groups'")
+    saved, present = state_dict["param_groups"], optimizer.param_groups
+    for i, (theirs, ours) in enumerate(zip(saved, present, strict=False)):
+        for key in SAME:
+            _same(key, theirs.get(key), ours[key], f"the checkpoint's group {i}")
+        _same("number of parameters", len(theirs["params"]), len(ours["params"]), f"the checkpoint's group {i}")
+    _same("number of groups", len(saved), len(present), "the checkpoint")
+    version = state_dict.get("optkit", {}).get("version")
+    if version != VERSION:
+        raise ValueError(
+            f"the checkpoint has the format version {version!r}, this optkit reads {VERSION}; "
+            "load it with the optkit that wrote it"
+        )
+    names, own = ([name for group in groups for name in group.get("param_names", ())] for groups in (saved, present))
+    if sorted(names) == sorted(own):  # other names altogether are those of a renamed or wrapped model
+        _same("order of names", names, own, "the checkpoint")
+    parameters = [parameter for group in present for parameter in group["params"]]
+    for parameter, index in zip(parameters, (i for group in saved for i in group["params"]), strict=True):
+        for key, value in state_dict["state"].get(index, {}).items():
+            if isinstance(value, Tensor) and value.shape != parameter.shape:
+                raise ValueError(
+                    f"the checkpoint's {key} for {optimizer.called(parameter)} has shape {tuple(value.shape)}, the "
+                    f"parameter {tuple(parameter.shape)}; give the parameters in the order they were saved in"
+                )
+
+
+def _same(what: str, saved: Any, present: Any, where: str) -> None:
+    if saved != present:
+        raise ValueError(
+            f"{where} has the {what} {saved!r}, this optimizer's {present!r}; "
+            "load it into an optimizer made with the same one"
+        )
