@@ -26,7 +26,7 @@ class ConstantAveraging(Averaging):
 class DecayingAveraging(Averaging):
     """c_t = min(value / (t + offset)^power, 1): steps towards What_t that grow shorter.
 
-    value: > 0;  power: > 0;  offset: >= 0.
+    value: >= 0;  power: > 0;  offset: >= 0.
 
     Reference: Yang et al., "ProxSGD: training structured neural networks under regularization and constraints", 2020.
     """
@@ -36,7 +36,7 @@ class DecayingAveraging(Averaging):
     offset: float = 4.0
 
     def __post_init__(self) -> None:
-        validate.store(self, value=validate.positive("averaging", self.value))
+        validate.store(self, value=validate.nonnegative("averaging", self.value))
         validate.store(self, power=validate.positive("power", self.power))
         validate.store(self, offset=validate.nonnegative("offset", self.offset))
 

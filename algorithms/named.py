@@ -118,13 +118,14 @@ def proxsgd(
     momentum: the weight of the new gradient, in (0, 1].  published: the method of the authors' paper instead of the one
     that the RAMDA paper compares with: W_t = W_{t-1} + eps_t (What_t - W_{t-1}), where What_t minimises
     <m_t, w> + 1/2 ||w - W_{t-1}||^2 + psi(w) in Adam's metric, eps_t = lr / sqrt(t + 4) and the weight of the new
-    gradient is momentum / sqrt(t + 4); both are at most 1, and lr and momentum any numbers > 0 (0.06 and 0.9 there).
+    gradient is momentum / sqrt(t + 4); both are at most 1. There lr may be any number >= 0 (0.06 in the paper) and
+    momentum any number > 0 (0.9).
 
     Reference: Yang, Yuan, Chatzimichailidis, van Sloun, Lei and Chatzinotas, "ProxSGD: training structured neural
     networks under regularization and constraints", 2020, Algorithm 1; RAMDA paper (NeurIPS 2024), section 6.
     """
     validate.flag("published", published)
-    average = ConstantAveraging(1.0) if not published else DecayingAveraging(validate.positive("lr", lr))
+    average = ConstantAveraging(1.0) if not published else DecayingAveraging(validate.nonnegative("lr", lr))
     return ProximalMethod(
         psi=psi,
         estimator=DecayingAverage(momentum) if published else MovingAverage(momentum),

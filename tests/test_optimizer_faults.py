@@ -240,13 +240,10 @@ class NoVersion(Faulty):
 
 
 @breaks("state_dict_is_a_snapshot")
-class LiveState(Faulty):
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "state": {i: self.state.get(p, {}) for i, p in enumerate(self.listed())}}
-
+class ChangesTensors(Faulty):
     def after(self, optimizer: Any) -> None:
         for state in self.state.values():
-            state["seen"] = True
+            state["anchor"].mul_(1.001)
 
 
 @breaks("loading_makes_a_copy")
@@ -281,6 +278,12 @@ class Bare(RAMDA):
 class CopiesTheStart(Bare):
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "state": {}}
+
+
+@breaks("a_copy_made_inside_structured_takes_steps")
+class CopiesTheBlock(Bare):
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_lent": 1}
 
 
 def swallows(word: str) -> type[Faulty]:

@@ -30,6 +30,13 @@ class _Update(NamedTuple):
     method: ProximalMethod
     step: Step
 
+    def finite(self) -> Tensor:
+        """Whether all numbers of the step are finite, the new weights also in the dtype of the parameter."""
+        flag: Tensor = self.step.finite()
+        if self.step.w.dtype == self.parameter.dtype:
+            return flag
+        return flag & torch.isfinite(self.step.w.to(self.parameter.dtype)).all()
+
 
 class Certificate(NamedTuple):
     """What is known of the subproblems' solutions.
@@ -66,6 +73,8 @@ class MethodOptimizer(torch.optim.Optimizer):
     range.
     """
 
+    _lent = 0  # how many blocks `with structured(...)` are open; not copied
+
     def __init__(
         self,
         params: Params,
@@ -86,7 +95,6 @@ class MethodOptimizer(torch.optim.Optimizer):
         self._residuals: dict[Tensor, Any] = {}
         self._ok: Tensor | None = None  # on the device: whether all steps went well that it has not told of yet
         self._outcomes: list[Outcome] = []
-        self._lent = 0  # how many blocks `with structured(...)` are open
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"params must be a list of tensors or groups, got one {type(params).__name__}; give [it]")
         listed: list[Any] = list(params)
@@ -142,7 +150,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         if not deferred and not self._all(finite, listed, "gradient", "holds NaN or infinity"):
             return loss
         updates = [update for group in self.param_groups for update in self._updates(group)]
-        overall = [update.step.finite() for update in updates]
+        overall = [update.finite() for update in updates]
         if not deferred and not self._all(overall, listed, "step", "overflows"):
             return loss
         self._take(updates, torch.stack(finite) & torch.stack(overall) if deferred else None)
@@ -272,7 +280,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         self._learn()
         for group in self.param_groups:
             if group["pending_restart"]:
-                group["pending_restart"]["ramp"] = True
+                group["pending_restart"] = {**group["pending_restart"], "ramp": True}
             else:
                 group["ramp"] = self._steps(group)
 
@@ -329,7 +337,9 @@ class MethodOptimizer(torch.optim.Optimizer):
         """As in torch.optim, with `optkit`: the version of the format and the counts of skipped and uncertified."""
         self._learn()
         own = {"version": VERSION, "skipped": self.skipped, "uncertified": self._uncertified}
-        return {**super().state_dict(), "optkit": own}
+        data = super().state_dict()
+        groups = [{key: _own(value) for key, value in group.items()} for group in data["param_groups"]]
+        return {**data, "param_groups": groups, "optkit": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As in torch.optim, but state keeps its dtype (float32 for bf16 parameters), and nothing is changed where the
@@ -372,7 +382,8 @@ class MethodOptimizer(torch.optim.Optimizer):
             group.update(self._restarted(group))
             for parameter in group["params"]:
                 if parameter in self.state:
-                    self.state[parameter]["stale"] = True  # until its next gradient What_t stays as it is
+                    # until its next gradient What_t stays as it is
+                    self.state[parameter] = {**self.state[parameter], "stale": True}
 
     def called(self, parameter: Tensor) -> str:
         """The name of a parameter, or its place."""
@@ -382,7 +393,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         return names[j] if names else f"parameter {j} of group {i}"
 
 
-_OWN = ("recipe", "nonfinite", "skipped", "_uncertified", "_residuals", "_ok", "_outcomes", "_lent")
+_OWN = ("recipe", "nonfinite", "skipped", "_uncertified", "_residuals", "_ok", "_outcomes")
 
 
 def unwrapped(optimizer: Any) -> Any:
@@ -392,6 +403,11 @@ def unwrapped(optimizer: Any) -> Any:
 
 
 _NOTHING_CHANGED = 'nothing was changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
+
+
+def _own(value: Any) -> Any:
+    """The value, copied if it is a tensor: schedulers write into an lr that is one."""
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _gradient(parameter: Tensor) -> Tensor:

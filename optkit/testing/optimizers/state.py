@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from optkit.testing.running import law
+from optkit.torch import structured
 
-from .trial import OptimizerTrial, Run, equal, through_a_file
+from .trial import OptimizerTrial, Run, difference, equal, through_a_file
 
 LAST, RESTART, LATE = 8, 4, 6
 
@@ -45,12 +46,14 @@ def state_has_a_version(trial: OptimizerTrial) -> None:
 
 
 def state_dict_is_a_snapshot(trial: OptimizerTrial) -> None:
-    """Nothing that is done later changes a state_dict: steps, restart(), schedules, groups."""
+    """Nothing that is done later changes a state_dict: steps, restart(), ramp(), schedules."""
     run = trial.run(lr=torch.tensor(0.1)).steps(2)
     run.optimizer.restart(0.5)
     held = run.optimizer.state_dict()
     before = copy.deepcopy(held)
-    run.optimizer.restart(0.5, ramp="averaging" in run.optimizer.defaults)
+    if "averaging" in run.optimizer.defaults:
+        run.optimizer.ramp()
+    run.optimizer.restart(0.5)
     run.late_from = 99
     run.steps(4, 2)
     for group in run.optimizer.param_groups:
@@ -152,6 +155,17 @@ def a_pickled_copy_walks_on_alike_and_apart(trial: OptimizerTrial) -> None:
     _copies(trial, lambda pair: pickle.loads(pickle.dumps(pair)))
 
 
+def a_copy_made_inside_structured_takes_steps(trial: OptimizerTrial) -> None:
+    """copy.deepcopy of model and optimizer inside structured has What_t for its weights, and steps go on from there."""
+    run = trial.run().steps(2)
+    solutions = run.solutions()
+    with structured(run.net, run.optimizer):
+        copied = Run(*copy.deepcopy((run.net, run.optimizer)))
+    equal(copied.weights(), solutions, "the copy's weights and What_t")
+    copied.steps(3, 2)
+    law(difference(copied.weights(), solutions) is not None, "a step of the copy does not move it")
+
+
 LAWS: tuple[Callable[[OptimizerTrial], None], ...] = (
     state_is_plain_data,
     state_has_a_version,
@@ -161,4 +175,5 @@ LAWS: tuple[Callable[[OptimizerTrial], None], ...] = (
     counts_are_saved,
     a_deep_copy_walks_on_alike_and_apart,
     a_pickled_copy_walks_on_alike_and_apart,
+    a_copy_made_inside_structured_takes_steps,
 )

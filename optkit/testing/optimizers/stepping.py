@@ -114,20 +114,24 @@ def non_finite_gradients_can_be_skipped(trial: OptimizerTrial) -> None:
 
 
 def an_overflow_is_refused(trial: OptimizerTrial) -> None:
-    """After a finite gradient however large weights and state are finite, or it was refused and nothing changed."""
-    for size in (1e22, 3e38):
-        run = trial.run().steps(1)
-        run.put(1)
-        run.net.weight.grad.fill_(size)
-        before = run.all()
-        try:
-            run.optimizer.step()
-        except ValueError as error:
-            law("weight" in str(error), f"the message does not name the parameter: {error}")
-            equal(run.all(), before, "after a step that is refused")
-        for state in (dict(run.net.named_parameters()), *run.optimizer.state.values()):
-            for key, value in state.items():
-                law(not isinstance(value, Tensor) or bool(torch.isfinite(value).all()), f"{key} has become {value}")
+    """However large gradient and lr: after a step weights and state are finite, or it is refused and changes nothing."""
+    _finite_or_refused(trial.run().steps(1), 1e22)
+    _finite_or_refused(trial.run().steps(1), 3e38)
+    _finite_or_refused(trial.run(dtype=torch.float16, lr=1e7), 1e4)  # finite in float32, but not in the parameter
+
+
+def _finite_or_refused(run: Run, size: float) -> None:
+    run.put(1)
+    run.net.weight.grad.fill_(size)
+    before = run.all()
+    try:
+        run.optimizer.step()
+    except ValueError as error:
+        law("weight" in str(error) or "late" in str(error), f"the message does not name the parameter: {error}")
+        equal(run.all(), before, "after a step that is refused")
+    for state in (dict(run.net.named_parameters()), *run.optimizer.state.values()):
+        for key, value in state.items():
+            law(not isinstance(value, Tensor) or bool(torch.isfinite(value).all()), f"{key} has become {value}")
 
 
 def a_restart_begins_anew(trial: OptimizerTrial) -> None:
