@@ -114,7 +114,7 @@ def non_finite_gradients_can_be_skipped(trial: OptimizerTrial) -> None:
 
 
 def an_overflow_is_refused(trial: OptimizerTrial) -> None:
-    """However large gradient and lr: after a step weights and state are finite, or it is refused and changes nothing."""
+    """After a step, however large gradient and lr, weights and state are finite; or it is refused, changing nothing."""
     _finite_or_refused(trial.run().steps(1), 1e22)
     _finite_or_refused(trial.run().steps(1), 3e38)
     _finite_or_refused(trial.run(dtype=torch.float16, lr=1e7), 1e4)  # finite in float32, but not in the parameter
