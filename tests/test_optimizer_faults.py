@@ -306,6 +306,7 @@ breaks("another_shape_is_refused")(swallows("has shape"))
 breaks("another_number_of_groups_is_refused")(swallows("number of"))
 breaks("another_version_is_refused")(swallows("version"))
 breaks("other_names_are_refused")(swallows("names"))
+breaks("half_a_state_is_refused")(swallows("has the state"))
 
 
 @breaks("another_regularizer_is_refused", "another_shape_is_refused", "another_version_is_refused")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from .state import keys
+
 if TYPE_CHECKING:
     from .optimizer import MethodOptimizer
 
@@ -19,7 +21,7 @@ SAME = ("method", "regularizer")
 
 def refuse_others(optimizer: MethodOptimizer, state_dict: Any) -> None:
     """Raise ValueError, naming the field that differs, for a checkpoint of another version, method, regularizer
-    (grouping and strength are part of it), number or order of parameters, or shape; TypeError for what is none."""
+    (grouping and strength are part of it), number or order of parameters, kind of state, or shape; TypeError for what is none."""
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
         raise TypeError("the checkpoint must be a state_dict with the keys 'state' and 'param_groups'")
     saved, present = state_dict["param_groups"], optimizer.param_groups
@@ -37,14 +39,20 @@ def refuse_others(optimizer: MethodOptimizer, state_dict: Any) -> None:
     names, own = ([name for group in groups for name in group.get("param_names", ())] for groups in (saved, present))
     if sorted(names) == sorted(own):  # other names altogether are those of a renamed or wrapped model
         _same("order of names", names, own, "the checkpoint")
-    parameters = [parameter for group in present for parameter in group["params"]]
-    for parameter, index in zip(parameters, (i for group in saved for i in group["params"]), strict=True):
-        for key, value in state_dict["state"].get(index, {}).items():
-            if isinstance(value, Tensor) and value.shape != parameter.shape:
-                raise ValueError(
-                    f"the checkpoint's {key} for {optimizer.called(parameter)} has shape {tuple(value.shape)}, the "
-                    f"parameter {tuple(parameter.shape)}; give the parameters in the order they were saved in"
+    for theirs, ours in zip(saved, present, strict=True):
+        needed = sorted(keys(optimizer.method(ours)))
+        for index, parameter in zip(theirs["params"], ours["params"], strict=True):
+            state = state_dict["state"].get(index, {})
+            if state:
+                _same(
+                    "state", sorted(set(state) - {"stale"}), needed, f"the checkpoint for {optimizer.called(parameter)}"
                 )
+            for key, value in state.items():
+                if isinstance(value, Tensor) and value.shape != parameter.shape:
+                    raise ValueError(
+                        f"the checkpoint's {key} for {optimizer.called(parameter)} has shape {tuple(value.shape)}, the "
+                        f"parameter {tuple(parameter.shape)}; give the parameters in the order they were saved in"
+                    )
 
 
 def _same(what: str, saved: Any, present: Any, where: str) -> None:

@@ -49,6 +49,8 @@ class ProxSGD(MethodOptimizer):
     lr: >= 0;  momentum: the weight of the new gradient, in (0, 1];  published: the method of the ProxSGD paper, with
     Adam's metric and decaying weights, see optkit.algorithms.proxsgd.
 
+    torch's OneCycleLR must have cycle_momentum=False: it would cycle this momentum, which is one minus that of torch.
+
     Reference: the form that the RAMDA paper (NeurIPS 2024) compares with, after Yang et al., "ProxSGD", 2020.
     """
 

@@ -15,6 +15,12 @@ def pack(state: MethodState) -> dict[str, Any]:
     return data
 
 
+def keys(method: ProximalMethod) -> set[str]:
+    """The keys of what `pack` returns for a state of the method."""
+    parts = {"estimator": method.estimator.state_type, "preconditioner": method.preconditioner.state_type}
+    return {"t", "anchor", "solution"} | {f"{part}.{name}" for part, kind in parts.items() for name in kind._fields}
+
+
 def unpack(data: dict[str, Any], method: ProximalMethod) -> MethodState:
     """The inverse of `pack`, for the method that wrote it."""
 

@@ -82,6 +82,13 @@ def other_names_are_refused(trial: OptimizerTrial) -> None:
         refusal(lambda: run.optimizer.load_state_dict(state), "late", "weight")
 
 
+def half_a_state_is_refused(trial: OptimizerTrial) -> None:
+    """A checkpoint in which a number or tensor of the state lacks raises ValueError, and changes nothing."""
+    state = trial.run().steps(2).optimizer.state_dict()
+    half = {key: value for key, value in state["state"][0].items() if key != "t"}
+    _refused(trial, {**state, "state": {**state["state"], 0: half}}, "state")
+
+
 LAWS: tuple[Callable[[OptimizerTrial], None], ...] = (
     another_method_is_refused,
     another_regularizer_is_refused,
@@ -89,4 +96,5 @@ LAWS: tuple[Callable[[OptimizerTrial], None], ...] = (
     another_number_of_groups_is_refused,
     another_version_is_refused,
     other_names_are_refused,
+    half_a_state_is_refused,
 )
