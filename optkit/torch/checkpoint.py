@@ -21,7 +21,8 @@ SAME = ("method", "regularizer")
 
 def refuse_others(optimizer: MethodOptimizer, state_dict: Any) -> None:
     """Raise ValueError, naming the field that differs, for a checkpoint of another version, method, regularizer
-    (grouping and strength are part of it), number or order of parameters, kind of state, or shape; TypeError for what is none."""
+    (grouping and strength are part of it), number or order of parameters, kind of state, or shape; TypeError for what
+    is none."""
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
         raise TypeError("the checkpoint must be a state_dict with the keys 'state' and 'param_groups'")
     saved, present = state_dict["param_groups"], optimizer.param_groups
