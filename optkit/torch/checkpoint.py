@@ -31,12 +31,14 @@ def refuse_others(optimizer: MethodOptimizer, state_dict: Any) -> None:
             _same(key, theirs.get(key), ours[key], f"the checkpoint's group {i}")
         _same("number of parameters", len(theirs["params"]), len(ours["params"]), f"the checkpoint's group {i}")
     _same("number of groups", len(saved), len(present), "the checkpoint")
-    version = state_dict.get("optkit", {}).get("version")
+    own = state_dict.get("optkit") or {}
+    version = own.get("version")
     if version != VERSION:
         raise ValueError(
             f"the checkpoint has the format version {version!r}, this optkit reads {VERSION}; "
             "load it with the optkit that wrote it"
         )
+    _same("entries of 'optkit'", sorted(own), ["skipped", "uncertified", "version"], "the checkpoint")
     names, own = ([name for group in groups for name in group.get("param_names", ())] for groups in (saved, present))
     if sorted(names) == sorted(own):  # other names altogether are those of a renamed or wrapped model
         _same("order of names", names, own, "the checkpoint")

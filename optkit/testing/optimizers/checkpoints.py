@@ -87,6 +87,7 @@ def half_a_state_is_refused(trial: OptimizerTrial) -> None:
     state = trial.run().steps(2).optimizer.state_dict()
     half = {key: value for key, value in state["state"][0].items() if key != "t"}
     _refused(trial, {**state, "state": {**state["state"], 0: half}}, "state")
+    _refused(trial, {**state, "optkit": {"version": state["optkit"]["version"]}}, "optkit")
 
 
 LAWS: tuple[Callable[[OptimizerTrial], None], ...] = (
