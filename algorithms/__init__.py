@@ -6,7 +6,7 @@ from .method import MethodState, ProximalMethod, Step, compose, warn_uncertified
 from .named import adamw, madgrad, mda, msgd, proxgen, proxsgd, proxssi, ramda, rda, rmda
 from .preconditioners import AdamRoot, Constant, CubeRoot, SqrtCount
 from .restarts import Stages
-from .weightings import ConstantWeighting, SqrtWeighting
+from .weightings import ConstantWeighting, PowerWeighting, SqrtWeighting
 
 __all__ = [
     "AdamRoot",
@@ -19,6 +19,7 @@ __all__ = [
     "DualAveraging",
     "MethodState",
     "MovingAverage",
+    "PowerWeighting",
     "ProximalMethod",
     "SqrtCount",
     "SqrtWeighting",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optkit import validate
 from optkit.core import Weighting
 
 
@@ -25,3 +26,21 @@ class ConstantWeighting(Weighting):
 
     def gain(self, lr: float, t: int) -> float:
         return lr
+
+
+@dataclass(frozen=True)
+class PowerWeighting(Weighting):
+    """s_t = lr t^power: in dual averaging the learning rate eta_t = lr t^(power - 1/2), elsewhere s_t itself.
+
+    power: any number. With dual averaging s_t / alpha_t is near (1 + power) / t for power > -1, as Theorem 2 needs.
+
+    Reference: RAMDA paper (NeurIPS 2024), equation (2) and condition (13).
+    """
+
+    power: float
+
+    def __post_init__(self) -> None:
+        validate.store(self, power=validate.real("power", self.power))
+
+    def gain(self, lr: float, t: int) -> float:
+        return lr * t**self.power

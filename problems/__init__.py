@@ -1,5 +1,5 @@
 """Data sets, convex problems, models and experiment configurations."""
 
-from .convex import LeastSquares, LogisticRegression
+from .convex import LeastSquares, LinearModel, LogisticRegression, SoftmaxRegression
 
-__all__ = ["LeastSquares", "LogisticRegression"]
+__all__ = ["LeastSquares", "LinearModel", "LogisticRegression", "SoftmaxRegression"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from array_api_compat import array_namespace
@@ -25,6 +26,10 @@ class ProximalGradient(SubproblemSolver):
     backtracking: do not use the largest entry of the metric but begin with theta = 1 / mean and halve it, for all
     blocks, until the quadratic model with curvature 1 / theta is above Q at the new point; longer steps where the large
     entries of the metric do not matter, at the price of trials.
+    local: for a psi that is nonconvex but weakly convex, theta is at most 1 / (2 weight rho), rho its weak convexity:
+    the prox has one value and does not jump, so that the iteration ends at a stationary point near the start and not at
+    a distant better one. Dual averaging needs it: its metric vanishes beside its weight, and the global minimiser of
+    (4) runs away under a bounded psi such as MCP.
 
     Reference: RAMDA paper (NeurIPS 2024), Algorithm 2, with prox_{theta psi} in the place of prox_psi; Beck and
     Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009, for the backtracking.
@@ -32,10 +37,12 @@ class ProximalGradient(SubproblemSolver):
 
     default: StoppingRule = field(default_factory=lambda: SubgradientNorm(1e-12, max_iterations=5000))
     backtracking: bool = False
+    local: bool = False
 
     def __post_init__(self) -> None:
         validate.instance("default", self.default, StoppingRule, "for example SubgradientNorm(1e-8)")
         validate.flag("backtracking", self.backtracking)
+        validate.flag("local", self.local)
 
     def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
         return None
@@ -56,10 +63,15 @@ class ProximalGradient(SubproblemSolver):
         return Solution(point, iteration, problem.residual(point, psi), done)
 
     def _first(self, problem: Subproblem, psi: Regularizer) -> Array | float:
-        if not self.backtracking:
-            return _trust(psi) * step_sizes(problem, psi)
         xp = array_namespace(problem.anchor)
-        return _trust(psi) / float(xp.mean(xp.ones_like(problem.anchor) * problem.metric))
+        if self.backtracking:
+            theta = 1.0 / xp.mean(xp.ones_like(problem.anchor) * problem.metric)
+        else:
+            theta = step_sizes(problem, psi)
+        if self.local and 0 < problem.weight * psi.weak_convexity < math.inf:
+            longest = 1.0 / (problem.weight * psi.weak_convexity)
+            theta = xp.minimum(theta, xp.full_like(theta, longest))
+        return _trust(psi) * theta
 
     def _step(
         self, problem: Subproblem, psi: Regularizer, previous: Array, theta: Array | float

@@ -1,0 +1,69 @@
+"""Solvers that are as inexact as a measure of inexactness allows: controls, not for use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
+from optkit.solvers import Automatic, SubgradientNorm
+
+
+@dataclass(frozen=True)
+class WorstSubgradient(SubproblemSolver):
+    """A point with min ||s|| <= epsilon_t and Q(point) <= Q(start): as bad as (7) allows, in a fixed direction.
+
+    The exact solution of Q + <e, w> has -e in the subdifferential of Q. e is `size of (7)` long and is halved until the
+    second inequality holds. It needs SubgradientNorm as the method's stopping rule, and solves exactly without.
+
+    Reference: RAMDA paper (NeurIPS 2024), condition (7).
+    """
+
+    exact: SubproblemSolver = field(default_factory=Automatic)
+
+    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
+        return self.exact.supports(psi, problem)
+
+    def solve(
+        self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
+    ) -> Solution:
+        if not isinstance(stopping, SubgradientNorm):
+            return self.exact.solve(problem, psi, start)
+        size, upper = problem.scale * stopping.epsilon, float(problem.objective(start, psi))
+        direction = np.random.default_rng(1).standard_normal(start.shape)
+        error = size * direction / np.linalg.norm(direction)
+        for _ in range(60):
+            point = self.exact.solve(replace(problem, linear=problem.linear + error), psi, start).point
+            if float(problem.objective(point, psi)) <= upper:
+                return Solution(point, 1, problem.residual(point, psi), True)
+            error = error / 2
+        return self.exact.solve(problem, psi, start)
+
+
+@dataclass(frozen=True)
+class ObjectiveGap(SubproblemSolver):
+    """The point between the solution and the start at which Q is so much above its minimum: what stopping at an
+    objective gap allows. Structure of the solution that the start does not have is lost, however small the gap.
+
+    gap: >= 0, for Q as it is;  exact: finds the minimum.
+
+    Reference: Lee, "Accelerating inexact successive quadratic approximation for regularized optimization through
+    manifold identification", 2023, Example 1.
+    """
+
+    gap: float
+    exact: SubproblemSolver = field(default_factory=Automatic)
+
+    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
+        return self.exact.supports(psi, problem)
+
+    def solve(
+        self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
+    ) -> Solution:
+        best = self.exact.solve(problem, psi, start).point
+        allowed, share = float(problem.objective(best, psi)) + self.gap, 1.0
+        while share > 1e-12 and float(problem.objective(best + share * (start - best), psi)) > allowed:
+            share /= 2
+        point = best + share * (start - best)
+        return Solution(point, 1, problem.residual(point, psi), True)

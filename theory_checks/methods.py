@@ -1,0 +1,65 @@
+"""The methods under test, with step sizes and averaging that meet the conditions of the theorems, and the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from optkit.algorithms import DecayingAveraging, PowerWeighting, ProximalMethod, proxgen, proxsgd, ramda, rmda
+from optkit.core import Regularizer
+
+from .settings import Settings
+
+Parts = dict[str, Any]  # solver and stopping, where a problem asks for its own
+
+
+def _ramda(psi: Regularizer, lr: float = 0.3, **parts: Any) -> ProximalMethod:
+    """RAMDA with eta_t = lr t^(-3/4) and c_t = min(3 / t, 1).
+
+    (13): s_t / alpha_t is near 3 / (4 t), whose sum diverges and whose squares' sum converges. (14): What_t moves by
+    t^(-1/2) or less a step in the mean, and W_t by 3 / t times its distance to What_t, which vanishes. sum c_t diverges.
+    """
+    method = ramda(psi, lr, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
+    return replace(method, weighting=PowerWeighting(-0.25))
+
+
+def _rmda(psi: Regularizer, lr: float = 0.5, **parts: Any) -> ProximalMethod:
+    """RMDA with eta_t = lr t^(-1/2) and c_t = min(3 / t, 1): the conditions are met as by RAMDA, s_t / alpha_t = 1 / t."""
+    method = rmda(psi, lr, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
+    return replace(method, weighting=PowerWeighting(0.0))
+
+
+def _proxsgd(psi: Regularizer, lr: float = 0.3, **parts: Any) -> ProximalMethod:
+    """ProxSGD with step size lr t^(-1/2): its iterates converge, but its gradient estimate keeps its variance."""
+    return replace(proxsgd(psi, lr, **parts), weighting=PowerWeighting(-0.5))
+
+
+def _proxgen(psi: Regularizer, lr: float = 0.05, **parts: Any) -> ProximalMethod:
+    """ProxGen with Adam's metric and step size lr t^(-1/2)."""
+    return replace(proxgen(psi, lr, epsilon=1e-3, **parts), weighting=PowerWeighting(-0.5))
+
+
+THEORY: dict[str, Callable[..., ProximalMethod]] = {"RAMDA": _ramda, "RMDA": _rmda}
+"""The dual averaging methods that the theorems speak of: functions of psi, and of lr, solver and stopping."""
+
+CONTROLS: dict[str, Callable[..., ProximalMethod]] = {"ProxSGD": _proxsgd, "ProxGen": _proxgen}
+"""Methods whose gradient estimate is an exponential moving average: no variance reduction, no identification."""
+
+
+def under_test(settings: Settings) -> dict[str, Callable[..., ProximalMethod]]:
+    """The method of the settings under its name, or else those of THEORY."""
+    if settings.method is None:
+        return THEORY
+    given = settings.method
+    return {settings.method_name: lambda psi, **parts: _with(given(psi), parts)}
+
+
+def _with(method: ProximalMethod, parts: Parts) -> ProximalMethod:
+    """The method with the solver and stopping rule of a problem, where it has not its own."""
+    changes = {name: parts[name] for name in ("solver", "stopping") if name in parts}
+    if method.stopping is not None:
+        changes.pop("stopping", None)
+    if method.solver != ProximalMethod.__dataclass_fields__["solver"].default_factory():  # type: ignore[misc]
+        changes.pop("solver", None)
+    return replace(method, **changes)
