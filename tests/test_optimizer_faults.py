@@ -426,6 +426,7 @@ class WritesTheWeights(Faulty):
 
 
 @breaks("structured_twice_is_the_same", "nothing_advances_outside_a_step", "evaluating_inside_does_not_change_the_walk")
+@breaks("a_monitor_changes_nothing")
 class CountsLooks(Faulty):
     def structured_value(self, parameter: Tensor, group: Any) -> Tensor:
         value = super().structured_value(parameter, group)
@@ -452,6 +453,13 @@ class CertificateMoves(Faulty):
 class LooksAtLr(Faulty):
     def structured_value(self, parameter: Tensor, group: Any) -> Tensor:
         return super().structured_value(parameter, group) * (1 + group["lr"])
+
+
+@breaks("a_monitor_changes_nothing")
+class CountsHooks(Faulty):
+    def before(self, optimizer: Any) -> None:
+        for group in self.param_groups:
+            group["lr"] = 0.1 / len(self._optimizer_step_post_hooks)  # type: ignore[attr-defined]
 
 
 @breaks("a_step_inside_structured_is_refused")

@@ -12,10 +12,11 @@ from optkit.solvers import Automatic, SubgradientNorm
 
 @dataclass(frozen=True)
 class WorstSubgradient(SubproblemSolver):
-    """A point with min ||s|| <= epsilon_t and Q(point) <= Q(start): as bad as (7) allows, in a fixed direction.
+    """A point with min ||s|| <= epsilon_t and Q(point) <= Q(start): as bad for the structure as (7) allows.
 
-    The exact solution of Q + <e, w> has -e in the subdifferential of Q. e is `size of (7)` long and is halved until the
-    second inequality holds. It needs SubgradientNorm as the method's stopping rule, and solves exactly without.
+    The exact solution of Q + <e, w> has -e in the subdifferential of Q. All of e pushes one entry that is zero in the
+    solution, the one whose gradient is largest; it is epsilon_t long, or less until the second inequality holds. It
+    needs SubgradientNorm as the method's stopping rule, and solves exactly without.
 
     Reference: RAMDA paper (NeurIPS 2024), condition (7).
     """
@@ -28,17 +29,20 @@ class WorstSubgradient(SubproblemSolver):
     def solve(
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
     ) -> Solution:
+        best = self.exact.solve(problem, psi, start)
         if not isinstance(stopping, SubgradientNorm):
-            return self.exact.solve(problem, psi, start)
-        size, upper = problem.scale * stopping.epsilon, float(problem.objective(start, psi))
-        direction = np.random.default_rng(1).standard_normal(start.shape)
-        error = size * direction / np.linalg.norm(direction)
-        for _ in range(60):
+            return best
+        slope, upper = problem.gradient(best.point), float(problem.objective(start, psi))
+        candidates = np.where(best.point == 0, np.abs(slope), -1.0) if np.any(best.point == 0) else np.abs(slope)
+        error = np.zeros_like(slope)
+        error.flat[np.argmax(candidates)] = problem.scale * stopping.epsilon
+        error *= np.sign(slope)
+        for _ in range(40):
             point = self.exact.solve(replace(problem, linear=problem.linear + error), psi, start).point
             if float(problem.objective(point, psi)) <= upper:
                 return Solution(point, 1, problem.residual(point, psi), True)
-            error = error / 2
-        return self.exact.solve(problem, psi, start)
+            error = 0.75 * error
+        return best
 
 
 @dataclass(frozen=True)

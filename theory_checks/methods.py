@@ -14,34 +14,35 @@ from .settings import Settings
 Parts = dict[str, Any]  # solver and stopping, where a problem asks for its own
 
 
-def _ramda(psi: Regularizer, lr: float = 0.3, **parts: Any) -> ProximalMethod:
-    """RAMDA with eta_t = lr t^(-3/4) and c_t = min(3 / t, 1).
+def _ramda(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
+    """RAMDA with eta_t = 0.3 scale t^(-3/4) and c_t = min(3 / t, 1).
 
     (13): s_t / alpha_t is near 3 / (4 t), whose sum diverges and whose squares' sum converges. (14): What_t moves by
     t^(-1/2) or less a step in the mean, and W_t by 3 / t times its distance to What_t, which vanishes. sum c_t diverges.
     """
-    method = ramda(psi, lr, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
+    method = ramda(psi, 0.3 * scale, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
     return replace(method, weighting=PowerWeighting(-0.25))
 
 
-def _rmda(psi: Regularizer, lr: float = 0.5, **parts: Any) -> ProximalMethod:
-    """RMDA with eta_t = lr t^(-1/2) and c_t = min(3 / t, 1): the conditions are met as by RAMDA, s_t / alpha_t = 1 / t."""
-    method = rmda(psi, lr, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
+def _rmda(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
+    """RMDA with eta_t = 0.5 scale t^(-1/2) and c_t = min(3 / t, 1): the conditions are met as by RAMDA, s_t / alpha_t =
+    1 / t."""
+    method = rmda(psi, 0.5 * scale, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
     return replace(method, weighting=PowerWeighting(0.0))
 
 
-def _proxsgd(psi: Regularizer, lr: float = 0.3, **parts: Any) -> ProximalMethod:
-    """ProxSGD with step size lr t^(-1/2): its iterates converge, but its gradient estimate keeps its variance."""
-    return replace(proxsgd(psi, lr, **parts), weighting=PowerWeighting(-0.5))
+def _proxsgd(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
+    """ProxSGD with step size 0.3 scale t^(-1/2): its iterates converge, but its gradient estimate keeps its variance."""
+    return replace(proxsgd(psi, 0.3 * scale, **parts), weighting=PowerWeighting(-0.5))
 
 
-def _proxgen(psi: Regularizer, lr: float = 0.05, **parts: Any) -> ProximalMethod:
-    """ProxGen with Adam's metric and step size lr t^(-1/2)."""
-    return replace(proxgen(psi, lr, epsilon=1e-3, **parts), weighting=PowerWeighting(-0.5))
+def _proxgen(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
+    """ProxGen with Adam's metric and step size 0.05 scale t^(-1/2)."""
+    return replace(proxgen(psi, 0.05 * scale, epsilon=1e-3, **parts), weighting=PowerWeighting(-0.5))
 
 
 THEORY: dict[str, Callable[..., ProximalMethod]] = {"RAMDA": _ramda, "RMDA": _rmda}
-"""The dual averaging methods that the theorems speak of: functions of psi, and of lr, solver and stopping."""
+"""The dual averaging methods that the theorems speak of: functions of psi, and of solver, stopping and scale."""
 
 CONTROLS: dict[str, Callable[..., ProximalMethod]] = {"ProxSGD": _proxsgd, "ProxGen": _proxgen}
 """Methods whose gradient estimate is an exponential moving average: no variance reduction, no identification."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from optkit import validate
 from optkit.algorithms import MethodState, ProximalMethod, Step, warn_uncertified
-from optkit.core import Manifold, Regularizer, StoppingRule, SubproblemSolver
+from optkit.core import Regularizer, StoppingRule, SubproblemSolver
 from optkit.solvers import SubgradientNorm
 from optkit.structure import Structure
 
@@ -303,17 +303,22 @@ class MethodOptimizer(torch.optim.Optimizer):
         method = self.method(group)
         return method.structured(work, unpack(self.state[parameter], method))
 
-    def structure(self) -> Structure:
-        """The active manifold of What_t for each regularized parameter, by name (or "group.index" without names), with
-        the weighted group sparsity and the low-rank level of all. Waits for the device."""
-        manifolds: dict[str, Manifold] = {}
+    def regularized(self) -> Iterator[tuple[str, Tensor, dict[str, Any]]]:
+        """The name (or "group.index" without names), the parameter and its group, of each regularized parameter."""
         for i, group in enumerate(self.param_groups):
             if group["regularizer"] is not None:
-                psi = self.method(group).psi
                 for j, parameter in enumerate(group["params"]):
-                    name = group["param_names"][j] if "param_names" in group else f"{i}.{j}"
-                    manifolds[name] = psi.manifold(self.structured_value(parameter, group))
-        return Structure(manifolds)
+                    yield group["param_names"][j] if "param_names" in group else f"{i}.{j}", parameter, group
+
+    def structure(self) -> Structure:
+        """The active manifold of What_t for each regularized parameter, by name (see `regularized`), with the weighted
+        group sparsity and the low-rank level of all. Waits for the device."""
+        return Structure(
+            {
+                name: self.method(group).psi.manifold(self.structured_value(parameter, group))
+                for name, parameter, group in self.regularized()
+            }
+        )
 
     def certificate(self) -> Certificate:
         """What is known of the subproblems' solutions: see Certificate. Waits for the device."""

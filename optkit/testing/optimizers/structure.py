@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit.core import Array
+from optkit.monitor import ManifoldMonitor
 from optkit.testing.running import law
 from optkit.torch import structured
 from optkit.torch.state import unpack
@@ -152,6 +153,26 @@ def nothing_advances_outside_a_step(trial: OptimizerTrial) -> None:
     equal(run.steps(4, 2).all(), twin.steps(4, 2).all(), "the steps after these calls and without them")
 
 
+def a_monitor_changes_nothing(trial: OptimizerTrial) -> None:
+    """A run that a ManifoldMonitor watches walks as one that none does, and what it sees last is structure()."""
+    for dtype in (torch.float32, torch.bfloat16):
+        twin = _with_a_restart(trial.run(dtype=dtype, late_from=4))
+        for every in (1, 2):
+            run, monitor = trial.run(dtype=dtype, late_from=4), ManifoldMonitor(every)
+            with monitor.attach(run.optimizer):
+                _with_a_restart(run)
+            equal(run.all(), twin.all(), f"observed every {every} steps and never")
+            seen = None if monitor.last is None else dict(monitor.last.structure)
+            law(seen == dict(run.optimizer.structure()), f"what is seen last is not structure(): {seen}")
+    equal(run.steps(8, 6).all(), twin.steps(8, 6).all(), "the steps after the monitor's end and without one")
+
+
+def _with_a_restart(run: Run) -> Run:
+    """Six steps with a restart after three, at which `late` has not yet had a gradient."""
+    run.steps(3).optimizer.restart(0.5)
+    return run.steps(6, 3)
+
+
 def a_step_inside_structured_is_refused(trial: OptimizerTrial) -> None:
     """step() inside structured raises RuntimeError and changes nothing; afterwards steps go on alike."""
     run, twin = trial.run().steps(2), trial.run().steps(2)
@@ -187,5 +208,6 @@ LAWS: tuple[Callable[[OptimizerTrial], None], ...] = (
     evaluating_inside_does_not_change_the_walk,
     nothing_advances_outside_a_step,
     what_comes_next_does_not_change_the_solution,
+    a_monitor_changes_nothing,
     a_step_inside_structured_is_refused,
 )

@@ -1,0 +1,170 @@
+"""The problems of the checks: one for each structure, with its solution and margin, and three on real data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from optkit.core import Array, Regularizer
+from optkit.problems import LogisticRegression, SoftmaxRegression
+from optkit.problems.datasets import digits, libsvm, mnist
+from optkit.regularizers import L1, MCP, Binary, GroupLasso, NuclearNorm, SparseGroupLasso
+from optkit.solvers import ProximalGradient, SubgradientNorm
+
+from .network import Network
+from .truth import Truth, gradient, known, planted, solve
+
+STRENGTH = 0.2
+MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    """name: the structure;  psi, problem: F = f + psi;  truth: the solution, or None where it depends on the run: then
+    it is the limit, found from the end of each run;  parts: solver, stopping and scale (a factor on our learning rates)
+    for the methods, where the defaults do not do.
+    """
+
+    name: str
+    psi: Regularizer
+    problem: Any
+    truth: Truth | None
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+    def limit(self, w: Array) -> Truth:
+        """The stationary point near w, or the solution where it is known."""
+        return self.truth or solve(self.problem, self.psi, w)
+
+
+def structure_cases() -> list[Case]:
+    """All structures, on made-up problems with a convex and a nonconvex loss."""
+    return [group_case(), sparse_case(), *_further_cases(), _low_rank_case(), network_case(), logistic_case()]
+
+
+def group_case(margin: float = MARGIN) -> Case:
+    """Group sparsity with this margin: 14 of 20 groups of 4 are zero."""
+    w, direction = _rows(np.random.default_rng(0), (20, 4), 6)
+    return _planted("group sparsity", GroupLasso(STRENGTH, axes=1, scale_by_size=False), w, direction, margin)
+
+
+def sparse_case() -> Case:
+    """Sparsity: 30 of 40 entries are zero."""
+    w, direction = _rows(np.random.default_rng(1), (40,), 10)
+    return _planted("sparsity", L1(STRENGTH), w, direction)
+
+
+def _further_cases() -> list[Case]:
+    rng = np.random.default_rng(1)
+    entries, direction = _rows(rng, (40,), 10)
+    rows, outward = _rows(rng, (20, 4), 6)
+    rows[:6] *= rng.random((6, 4)) < 0.7  # zeros within the groups, too
+    signs = np.where(rng.random(30) < 0.5, -1.0, 1.0)
+    short_steps = {
+        "solver": ProximalGradient(local=True),
+        "stopping": SubgradientNorm(0.3, max_iterations=1000, power=0.6),
+        "scale": 0.4,
+    }
+    return [
+        _planted("sparse groups", SparseGroupLasso(STRENGTH, axes=1), rows, outward),
+        _planted("signs", Binary(2 * STRENGTH), signs, signs * (0.5 + 0.5 * rng.random(30)), condition=1.0),
+        _planted("sparsity, MCP", MCP(STRENGTH, gamma=3.0), entries, direction, condition=2.0, parts=short_steps),
+    ]
+
+
+def _low_rank_case() -> Case:
+    rng = np.random.default_rng(2)
+    w = rng.standard_normal((8, 2)) @ rng.standard_normal((2, 6))
+    inexact = {"stopping": SubgradientNorm(1e-2, power=0.6)}
+    return _planted("low rank", NuclearNorm(STRENGTH), w, rng.standard_normal(w.shape), parts=inexact)
+
+
+def network_case() -> Case:
+    """Four of twelve inputs of a small network matter: group sparsity with a nonconvex loss."""
+    rng = np.random.default_rng(4)
+    inputs, teacher = rng.standard_normal((2000, 12)), np.zeros((4, 12))
+    teacher[:, :4] = 1.5 * rng.standard_normal((4, 4))
+    signs = np.array([1.0, 1.0, -1.0, -1.0])
+    targets = np.tanh(inputs @ teacher.T) @ signs + 0.5 * rng.standard_normal(2000)
+    problem = Network(inputs, targets, signs, 0.3 * rng.standard_normal((4, 12)), batch=8, ridge=0.01)
+    return Case("group sparsity, network", GroupLasso(0.1, axes=0, scale_by_size=False), problem, None)
+
+
+def logistic_case() -> Case:
+    """Sparse logistic regression on made-up data."""
+    rng = np.random.default_rng(4)
+    features = rng.standard_normal((500, 30))
+    chances = 1 / (1 + np.exp(-features[:, :6] @ np.array([2.0, -2.0, 1.5, -1.5, 1.0, -1.0])))
+    labels = np.where(rng.random(500) < chances, 1.0, -1.0)
+    problem = LogisticRegression(features, labels, batch=16, ridge=0.05)
+    return _solved("sparsity, logistic", L1(0.08), problem)
+
+
+def given_case(psi: Regularizer) -> Case:
+    """A planted problem for any psi that is defined on (20, 4), (40,) or (8, 6); the limit decides for nonconvex ones."""
+    rng, reasons = np.random.default_rng(5), []
+    for shape in ((20, 4), (40,), (8, 6)):
+        try:
+            psi.check(shape)
+        except ValueError as error:
+            reasons.append(f"{shape}: {error}")
+            continue
+        drawn, direction = 2 * rng.standard_normal(shape), rng.standard_normal(shape)
+        w = np.asarray(psi.prox(drawn, 4.0))
+        widest = float(psi.margin(w, -psi.project_subdifferential(w, 0 * w)))
+        case = _planted(str(psi), psi, w, direction, min(MARGIN, widest / 2), condition=2.0)
+        return case if psi.convex else Case(case.name, psi, case.problem, None)
+    raise ValueError(f"{psi} fits none of the shapes of the made-up problems: {'; '.join(reasons)}")
+
+
+@cache
+def data_case(name: str) -> Case:
+    """Real images or persons: softmax regression with groups of a pixel's weights, or sparse logistic regression."""
+    if name == "a9a":
+        table = libsvm("a9a")
+        problem = LogisticRegression(_unit(table.features, 0.25), table.labels, batch=256, ridge=0.01)
+        return _solved("a9a, sparsity", L1(_share(L1(1.0), problem, 0.1)), problem, {"scale": 0.1})
+    split = digits() if name == "digits" else mnist()
+    pixels = split.train_images.reshape(len(split.train_images), -1).astype(np.float64)
+    classes = np.eye(split.classes)[split.train_labels]
+    problem = SoftmaxRegression(_unit(pixels, 0.5), classes, batch=256, ridge=0.03)
+    strength = _share(GroupLasso(1.0, axes=1), problem, 0.4)
+    return _solved(f"{name}, group sparsity", GroupLasso(strength, axes=1), problem, {"scale": 0.1})
+
+
+def _rows(rng: np.random.Generator, shape: tuple[int, ...], active: int) -> tuple[Array, Array]:
+    """Weights with so many nonzero rows of entries between 1 and 2 in size, and a normal direction."""
+    w, block = np.zeros(shape), (active, *shape[1:])
+    w[:active] = np.where(rng.random(block) < 0.5, -1.0, 1.0) * (1 + rng.random(block))
+    return w, rng.standard_normal(shape)
+
+
+def _planted(
+    name: str,
+    psi: Regularizer,
+    w: Array,
+    direction: Array,
+    margin: float = MARGIN,
+    *,
+    condition: float = 4.0,
+    parts: Mapping[str, Any] | None = None,
+) -> Case:
+    problem = planted(psi, w, margin, direction, condition=condition)
+    return Case(name, psi, problem, known(problem, psi, w), parts or {})
+
+
+def _solved(name: str, psi: Regularizer, problem: Any, parts: Mapping[str, Any] | None = None) -> Case:
+    return Case(name, psi, problem, solve(problem, psi, problem.start), parts or {})
+
+
+def _unit(features: Array, bend: float) -> Array:
+    """The features scaled so that the gradient of a loss of this curvature is 1-Lipschitz."""
+    return features / np.sqrt(bend * np.linalg.norm(features, 2) ** 2 / len(features))
+
+
+def _share(unit: Regularizer, problem: Any, share: float) -> float:
+    """This share of the least strength at which 0 is the solution."""
+    return share * float(unit.lambda_max(gradient(problem, problem.start)))
