@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test slow bench lint clean
+.PHONY: help demo test slow theory theory-smoke bench lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    train a small network on handwritten digits and draw what became zero"
 	@echo "make test    run the tests, without the slow ones"
 	@echo "make slow    run the slow tests"
+	@echo "make theory  test the theorems on runs and write docs/theory.md (under 20 minutes on 2 cores)"
+	@echo "make theory-smoke   the same with few and short runs, into runs/theory-smoke (under 2 minutes)"
 	@echo "make bench   time the subproblem solvers on one core and write docs/benchmarks.md (minutes)"
 	@echo "make lint    check style and types: ruff, mypy, pyright"
 	@echo "make clean   remove .venv, build output and caches (not runs/)"
@@ -23,6 +25,12 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+theory: $(INSTALLED)
+	$(BIN)/optkit theory --markdown docs/theory.md
+
+theory-smoke: $(INSTALLED)
+	$(BIN)/optkit theory --smoke --out runs/theory-smoke
 
 bench: $(INSTALLED)
 	mkdir -p .benchmarks

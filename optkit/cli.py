@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from optkit import __version__, registry
+from optkit.theory_checks import command as theory
 
 if TYPE_CHECKING:
     from optkit.experiment import Experiment
@@ -51,10 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Mistakes are told in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="optkit", description="Structured optimization: experiments from the command line."
-    )
+    parser = _Parser(prog="optkit", description="Structured optimization: experiments from the command line.")
     parser.add_argument("--version", action="version", version=f"optkit {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     run = commands.add_parser(
@@ -75,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds a run")
     run.set_defaults(command=_run)
+    theory.configure(
+        commands.add_parser(
+            "theory", help="test the theorems on runs", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+    )
     return parser
 
 
@@ -132,11 +143,6 @@ def _shipped() -> dict[str, Path]:
     """The configurations in optkit.problems by name."""
     folder = Path(str(files("optkit.problems"))) / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def _cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _positive(text: str) -> int:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .findings import Finding, Picture
+    from .findings import Finding, Outcome, Picture
     from .running import CheckResult, Results, run
     from .settings import Settings
 
@@ -25,10 +25,10 @@ CHECKS: dict[str, str] = {
 }
 """The checks with their titles, in reading order. A check is the module of this name in this package."""
 
-_HOMES = {"Finding": "findings", "Picture": "findings", "Settings": "settings"}
+_HOMES = {"Finding": "findings", "Outcome": "findings", "Picture": "findings", "Settings": "settings"}
 _HOMES |= {"CheckResult": "running", "Results": "running", "run": "running"}
 
-__all__ = ["CHECKS", "CheckResult", "Finding", "Picture", "Results", "Settings", "load", "run"]
+__all__ = ["CHECKS", "CheckResult", "Finding", "Outcome", "Picture", "Results", "Settings", "load", "run"]
 
 
 def load(name: str) -> ModuleType:

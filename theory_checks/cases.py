@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from optkit.algorithms import ProximalMethod
 from optkit.core import Array, Regularizer
 from optkit.problems import LogisticRegression, SoftmaxRegression
 from optkit.problems.datasets import digits, libsvm, mnist
@@ -19,7 +20,8 @@ from .network import Network
 from .truth import Truth, gradient, known, planted, solve
 
 STRENGTH = 0.2
-MARGIN = 0.1
+SHORT = {"RAMDA": 0.4, "RMDA": 0.4}  # factors on learning rates
+MARGIN = 0.12
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Case:
     problem: Any
     truth: Truth | None
     parts: Mapping[str, Any] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+    def method(self, label: str, make: Callable[..., ProximalMethod]) -> ProximalMethod:
+        """The method that `make` makes for this problem."""
+        return make(self.psi, scale=self.scales.get(label, 1.0), **self.parts)
 
     def limit(self, w: Array) -> Truth:
         """The stationary point near w, or the solution where it is known."""
@@ -45,16 +52,16 @@ def structure_cases() -> list[Case]:
     return [group_case(), sparse_case(), *_further_cases(), _low_rank_case(), network_case(), logistic_case()]
 
 
-def group_case(margin: float = MARGIN) -> Case:
-    """Group sparsity with this margin: 14 of 20 groups of 4 are zero."""
+def group_case() -> Case:
+    """Group sparsity: 14 of 20 groups of 4 are zero."""
     w, direction = _rows(np.random.default_rng(0), (20, 4), 6)
-    return _planted("group sparsity", GroupLasso(STRENGTH, axes=1, scale_by_size=False), w, direction, margin)
+    return _planted("group sparsity", GroupLasso(STRENGTH, axes=1, scale_by_size=False), w, direction)
 
 
-def sparse_case() -> Case:
-    """Sparsity: 30 of 40 entries are zero."""
+def sparse_case(margin: float = MARGIN) -> Case:
+    """Sparsity with this margin: 30 of 40 entries are zero."""
     w, direction = _rows(np.random.default_rng(1), (40,), 10)
-    return _planted("sparsity", L1(STRENGTH), w, direction)
+    return _planted("sparsity", L1(STRENGTH), w, direction, margin)
 
 
 def _further_cases() -> list[Case]:
@@ -66,12 +73,11 @@ def _further_cases() -> list[Case]:
     short_steps = {
         "solver": ProximalGradient(local=True),
         "stopping": SubgradientNorm(0.3, max_iterations=1000, power=0.6),
-        "scale": 0.4,
     }
     return [
         _planted("sparse groups", SparseGroupLasso(STRENGTH, axes=1), rows, outward),
         _planted("signs", Binary(2 * STRENGTH), signs, signs * (0.5 + 0.5 * rng.random(30)), condition=1.0),
-        _planted("sparsity, MCP", MCP(STRENGTH, gamma=3.0), entries, direction, condition=2.0, parts=short_steps),
+        _planted("sparsity, MCP", MCP(STRENGTH, gamma=3.0), entries, direction, condition=2.0, parts=short_steps, scales=SHORT),
     ]
 
 
@@ -90,17 +96,17 @@ def network_case() -> Case:
     signs = np.array([1.0, 1.0, -1.0, -1.0])
     targets = np.tanh(inputs @ teacher.T) @ signs + 0.5 * rng.standard_normal(2000)
     problem = Network(inputs, targets, signs, 0.3 * rng.standard_normal((4, 12)), batch=8, ridge=0.01)
-    return Case("group sparsity, network", GroupLasso(0.1, axes=0, scale_by_size=False), problem, None)
+    return Case("group sparsity, network", GroupLasso(0.1, axes=0, scale_by_size=False), problem, None, scales={"RAMDA": 0.5})
 
 
 def logistic_case() -> Case:
     """Sparse logistic regression on made-up data."""
     rng = np.random.default_rng(4)
-    features = rng.standard_normal((500, 30))
-    chances = 1 / (1 + np.exp(-features[:, :6] @ np.array([2.0, -2.0, 1.5, -1.5, 1.0, -1.0])))
-    labels = np.where(rng.random(500) < chances, 1.0, -1.0)
-    problem = LogisticRegression(features, labels, batch=16, ridge=0.05)
-    return _solved("sparsity, logistic", L1(0.08), problem)
+    features = rng.standard_normal((2000, 30))
+    chances = 1 / (1 + np.exp(-features[:, :6] @ np.array([2.0, -2.0, 1.5, -1.5, 1.5, -1.5])))
+    labels = np.where(rng.random(2000) < chances, 1.0, -1.0)
+    problem = LogisticRegression(features, labels, batch=4, ridge=0.05)
+    return _solved("sparsity, logistic", L1(0.06), problem, {"RAMDA": 0.1, "RMDA": 0.5})
 
 
 def given_case(psi: Regularizer) -> Case:
@@ -126,13 +132,13 @@ def data_case(name: str) -> Case:
     if name == "a9a":
         table = libsvm("a9a")
         problem = LogisticRegression(_unit(table.features, 0.25), table.labels, batch=256, ridge=0.01)
-        return _solved("a9a, sparsity", L1(_share(L1(1.0), problem, 0.1)), problem, {"scale": 0.1})
+        return _solved("a9a, sparsity", L1(_share(L1(1.0), problem, 0.1)), problem, {"RAMDA": 0.1, "RMDA": 0.1})
     split = digits() if name == "digits" else mnist()
     pixels = split.train_images.reshape(len(split.train_images), -1).astype(np.float64)
     classes = np.eye(split.classes)[split.train_labels]
     problem = SoftmaxRegression(_unit(pixels, 0.5), classes, batch=256, ridge=0.03)
     strength = _share(GroupLasso(1.0, axes=1), problem, 0.4)
-    return _solved(f"{name}, group sparsity", GroupLasso(strength, axes=1), problem, {"scale": 0.1})
+    return _solved(f"{name}, group sparsity", GroupLasso(strength, axes=1), problem, {"RAMDA": 0.1, "RMDA": 1.0})
 
 
 def _rows(rng: np.random.Generator, shape: tuple[int, ...], active: int) -> tuple[Array, Array]:
@@ -150,14 +156,14 @@ def _planted(
     margin: float = MARGIN,
     *,
     condition: float = 4.0,
-    parts: Mapping[str, Any] | None = None,
+    **extra: Any,
 ) -> Case:
     problem = planted(psi, w, margin, direction, condition=condition)
-    return Case(name, psi, problem, known(problem, psi, w), parts or {})
+    return Case(name, psi, problem, known(problem, psi, w), **extra)
 
 
-def _solved(name: str, psi: Regularizer, problem: Any, parts: Mapping[str, Any] | None = None) -> Case:
-    return Case(name, psi, problem, solve(problem, psi, problem.start), parts or {})
+def _solved(name: str, psi: Regularizer, problem: Any, scales: Mapping[str, float]) -> Case:
+    return Case(name, psi, problem, solve(problem, psi, problem.start), scales=scales)
 
 
 def _unit(features: Array, bend: float) -> Array:

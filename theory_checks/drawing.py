@@ -53,3 +53,18 @@ def times(runs: Mapping[str, Sequence[Sequence[int | None]]], names: Sequence[st
     ax.set_xticks(range(len(names)), names)
     ax.legend(fontsize="small")
     return figure
+
+
+def decays(steps: Sequence[int], runs: Mapping[str, Sequence[Any]], what: str) -> Figure:
+    """A quantity over steps, every seed, with the power of t fitted to their median."""
+    figure, ax = axes("", "step", what)
+    for colour, (label, of_method) in zip(COLOURS, runs.items(), strict=False):
+        values = np.array(of_method, dtype=float)
+        median = np.median(values, axis=0)
+        exponent, factor = np.polyfit(np.log(steps), np.log(median), 1)
+        ax.plot(steps, values.T, color=colour, alpha=0.15, linewidth=0.7)
+        ax.plot(steps, np.exp(factor) * np.asarray(steps) ** exponent, color=colour, label=f"{label}: t^{exponent:.2f}")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.legend(fontsize="small")
+    return figure

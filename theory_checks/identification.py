@@ -25,7 +25,7 @@ Rule: RAMDA and RMDA identify on all seeds; with 20 seeds the exact 95 % interva
 Controls that must fail, on every seed: ProxSGD and ProxGen with decreasing step sizes, whose iterates converge too but
 whose gradient estimates keep their variance; and RAMDA and RMDA on a problem with margin 0. Inexact subproblems: with
 square-summable tolerances T0 has the median of the exact runs within their spread (interquartile range); with a constant
-large tolerance, used to the full, identification is later (Wilcoxon's signed-rank test over the seeds, p < 0.01) or
+large tolerance, used to the full, identification is later (Wilcoxon's signed-rank test over the seeds, p < 0.05) or
 fails.
 
 Nonconvex psi: the metric of dual averaging vanishes beside its weight, so the global minimiser of (4) runs away under a
@@ -51,7 +51,7 @@ from optkit.minimize import Progress
 from optkit.solvers import SubgradientNorm
 
 from . import drawing
-from .cases import Case, data_case, given_case, group_case, sparse_case, structure_cases
+from .cases import Case, data_case, given_case, sparse_case, structure_cases
 from .findings import Finding, Outcome, Picture, proportion
 from .inexact import WorstSubgradient
 from .methods import CONTROLS, under_test
@@ -133,7 +133,7 @@ def _controls(settings: Settings) -> dict[str, Callable[..., ProximalMethod]]:
 
 def _runs(settings: Settings, case: Case, methods: dict[str, Callable[..., ProximalMethod]]) -> dict[str, list[Run]]:
     """All seeds of each method on the case."""
-    made = {label: make(case.psi, **case.parts) for label, make in methods.items()}
+    made = {label: case.method(label, make) for label, make in methods.items()}
     tasks = [(case, method, settings.steps, seed) for method in made.values() for seed in range(settings.seeds)]
     results = settings.map(f"{NAME}: {case.name}", watch, tasks)
     n = settings.seeds
@@ -180,12 +180,12 @@ def _margins(settings: Settings) -> Outcome:
     margins = [0.2, 0.05, 0.0] if settings.smoke else [0.2, 0.1, 0.05, 0.02, 0.0]
     times: dict[str, list[list[int | None]]] = {label: [] for label in under_test(settings)}
     for margin in margins:
-        case = replace(group_case(margin), name=f"group sparsity, margin {margin:g}")
+        case = replace(sparse_case(margin), name=f"sparsity, margin {margin:g}")
         for label, runs in _runs(settings, case, under_test(settings)).items():
             times[label].append([run.t0 for run in runs])
             if margin == 0:
                 yield _degenerate(_identifies(case, label, runs, control=True), runs)
-    caption = "T0 of every seed against the nondegeneracy margin, group sparsity; crosses did not identify."
+    caption = "T0 of every seed against the nondegeneracy margin, sparsity; crosses did not identify."
     yield Picture(f"{NAME}-margin", caption, drawing.times(times, [f"{margin:g}" for margin in margins], "margin"))
 
 
@@ -200,7 +200,7 @@ def _tolerances(settings: Settings) -> Outcome:
         "constant, large": {"solver": solver, "stopping": SubgradientNorm(100.0)},
     }
     methods = {
-        f"{label}, {rule}": lambda psi, make=make, parts=parts: make(psi, **parts)
+        f"{label}, {rule}": lambda psi, make=make, parts=parts, **_: make(psi, **parts)
         for label, make in under_test(settings).items()
         for rule, parts in rules.items()
     }
@@ -222,9 +222,9 @@ def _tolerances(settings: Settings) -> Outcome:
         yield Finding(
             NAME,
             f"{label} with a constant large tolerance identifies when exact solves do",
-            later >= 0.01,
+            later >= 0.05,
             f"median T0 {np.median(constant):.0f}, exact {np.median(exact):.0f}, p = {later:.1e}",
-            "later: Wilcoxon's signed-rank test, p < 0.01",
+            "later: Wilcoxon's signed-rank test, p < 0.05",
             control=True,
             numbers={"exact": exact.tolist(), "constant": constant.tolist(), "p": later},
         )

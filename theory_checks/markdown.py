@@ -12,10 +12,10 @@ from .summary import HOW_TO_READ, TITLE, conditions, duration, headline, kind, p
 MARK = "<!-- Written by `optkit theory`; changes made here are lost. -->"
 """The first line of every report, by which it is known."""
 
-# Where a character can not be read as markup it stays as it is, so that V_t/alpha_t and a * b can be read in the source.
-_SPECIAL = re.compile(r"[\\`\[\]|$~]|(?<![^\W_])_|_(?![^\W_])|\*(?! )|(?<! )\*|<(?=[\w/!?])|&(?=[\w#])")
+# A character that can not be read as markup stays as it is, so that V_t/alpha_t and a * b can be read in the source.
+_SPECIAL = re.compile(r"[\\`|$~]|^\[|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|\*(?! )|(?<! )\*|<(?=[\w/!?])|&(?=[\w#])")
 _BAR = re.compile(r"(?<!\\)\|")
-_AT_START = re.compile(r"^(?=[#>+=-])|^(\d+)(?=[.)])")
+_AT_START = re.compile(r"^(?=#+ |[>=]|[+-](?: |$)|---)|^(\d+)(?=[.)](?: |$))")
 
 
 def report(results: Results, folder: str) -> str:
@@ -24,7 +24,13 @@ def report(results: Results, folder: str) -> str:
     checks = [_check(check, [f"{folder}/{name}" for name in files.get(check.name, [])]) for check in results.checks]
     facts = "\n".join(f"- {name}: {text(value)}" for name, value in conditions(results))
     rows = [
-        (verdict(c), f"[{text(c.title)}](#{c.name})", share(c, control=False), share(c, control=True), duration(c.seconds))
+        (
+            verdict(c),
+            f"[{text(c.title)}](#{c.name})",
+            share(c, control=False),
+            share(c, control=True),
+            duration(c.seconds),
+        )
         for c in results.checks
     ]
     summary = _table(("verdict", "check", "claims", "controls", "time"), rows)
@@ -57,7 +63,7 @@ def _block(block: object) -> str:
 
 def _labelled(paragraph: str) -> str:
     first, rest = label(paragraph)
-    return (f"**{text(first)}**" if first else "") + (" " + text(rest.strip()) if first else text(rest))
+    return f"**{text(first)}** {text(rest)}".rstrip() if first else text(rest)
 
 
 def text(words: str) -> str:
@@ -72,5 +78,5 @@ def _escaped(words: str) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of cells in Markdown; a bar is escaped in code, too, where tables ask for it."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_BAR.sub(r"\\|", cell) for cell in cells)} |" for cells in lines)
+    lines = [header, ["---"] * len(header), *([_BAR.sub(r"\\|", cell) for cell in cells] for cells in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -15,20 +15,15 @@ Parts = dict[str, Any]  # solver and stopping, where a problem asks for its own
 
 
 def _ramda(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
-    """RAMDA with eta_t = 0.3 scale t^(-3/4) and c_t = min(3 / t, 1).
-
-    (13): s_t / alpha_t is near 3 / (4 t), whose sum diverges and whose squares' sum converges. (14): What_t moves by
-    t^(-1/2) or less a step in the mean, and W_t by 3 / t times its distance to What_t, which vanishes. sum c_t diverges.
-    """
-    method = ramda(psi, 0.3 * scale, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
-    return replace(method, weighting=PowerWeighting(-0.25))
+    """RAMDA with eta_t = 0.6 scale t^(-1.05) and c_t = min(3 / t, 1)."""
+    method = ramda(psi, 0.6 * scale, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
+    return replace(method, weighting=PowerWeighting(0.5 - 1.05))
 
 
 def _rmda(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
-    """RMDA with eta_t = 0.5 scale t^(-1/2) and c_t = min(3 / t, 1): the conditions are met as by RAMDA, s_t / alpha_t =
-    1 / t."""
-    method = rmda(psi, 0.5 * scale, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
-    return replace(method, weighting=PowerWeighting(0.0))
+    """RMDA with eta_t = 0.7 scale t^(-0.7) and c_t = min(3 / t, 1)."""
+    method = rmda(psi, 0.7 * scale, DecayingAveraging(3.0, power=1.0, offset=0.0), **parts)
+    return replace(method, weighting=PowerWeighting(0.5 - 0.7))
 
 
 def _proxsgd(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:

@@ -37,7 +37,7 @@ def report(results: Results, images: Mapping[str, bytes]) -> str:
     """The whole page; `images` has the PNG of each file of `summary.pictures`."""
     names = pictures(results)
     sections = [_section(check, [images[name] for name in names.get(check.name, [])]) for check in results.checks]
-    title, style = escape(TITLE), files(__package__).joinpath("page.css").read_text("utf-8")
+    title, style = escape(TITLE), files("optkit.theory_checks").joinpath("page.css").read_text("utf-8")
     return PAGE.format(title=title, style=style, body="\n".join([_top(results), *sections]))
 
 
@@ -59,7 +59,7 @@ def _top(results: Results) -> str:
             f"<header><h1>{escape(TITLE)}</h1>",
             f'<p class="headline {state}">{escape(headline(results))}</p>{_failures(results.findings)}</header>',
             _table("summary", ("verdict", "check", "claims", "controls", "time"), rows),
-            f'<p class="note">{escape(HOW_TO_READ)}</p>',
+            f'<p class="note">{text(HOW_TO_READ)}</p>',
             f'<dl class="facts">{facts}</dl>',
         ]
     )
@@ -89,7 +89,7 @@ def _section(check: CheckResult, images: Sequence[bytes]) -> str:
             *map(_block, blocks(check.text)),
             "</div>",
             _table("findings", ("verdict", "kind", "statement", "measured", "rule"), rows) if rows else "",
-            *map(_figure, check.pictures, images),
+            f'<div class="figures">{"".join(map(_figure, check.pictures, images))}</div>',
             "</section>",
         ]
     )
@@ -125,10 +125,11 @@ def _pill(words: str, passed: bool) -> str:
 
 
 def _table(kind: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells in HTML; each cell has its column's name, which narrow screens show in the place of the header."""
+    """A table of cells in HTML; each has its column's name, which narrow screens show in the place of the header."""
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
-    body = "\n".join(
-        f"<tr>{''.join(f'<td data-name="{name}">{cell}</td>' for name, cell in zip(header, row, strict=True))}</tr>"
-        for row in rows
-    )
+    body = "\n".join(f"<tr>{''.join(map(_cell, header, row))}</tr>" for row in rows)
     return f'<table class="{kind}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
+
+
+def _cell(name: str, cell: str) -> str:
+    return f'<td data-name="{name}">{cell}</td>'

@@ -1,31 +1,32 @@
-"""**Theorem 1, corrected: proximal gradient meets (7) in O(log 1/epsilon) iterations, O(epsilon^-2) for nonconvex psi.**
+"""Theorem 1, corrected: proximal gradient meets (7) in O(log 1/epsilon) iterations, for nonconvex psi O(epsilon^-2).
 
-With L = max d and mu = min d of the metric d on a block (a group, a matrix), kappa = L / mu:
+Statement. Let L = max d and mu = min d of the metric d on a block (a group, a matrix), kappa = L / mu.
 
-* convex psi, theta = 1 / L: at most `1 + 2 log(2 L ||Z_0 - Z*|| / epsilon) / -log(1 - 1 / kappa)` iterations, rounded
-  up, and at least 2. From (9), `||s|| <= (L + 1 / theta) ||Z_(j+1) - Z_j|| = 2 L ||Z_(j+1) - Z_j||`, from (10) with its
-  square, `L / 2 ||Z_(j+1) - Z_j||^2 <= Q_j - Q*`, and from (11) with the modulus mu,
-  `Q_j - Q* <= L / 2 (1 - mu / L)^j ||Z_0 - Z*||^2`.
-* nonconvex psi, theta = 1 / (2 L): at most `18 L (Q_0 - inf Q) / epsilon^2`, rounded up. Each step lowers Q by
-  `L / 2 ||Z_(j+1) - Z_j||^2` or more, and `||s|| <= 3 L ||Z_(j+1) - Z_j||`; while (7) fails all moves are longer than
-  `epsilon / (3 L)`.
-* With several blocks L stands for each block's own constant, `L Z` for the product block by block, and outside
-  `L Z` for the largest one.
+- Convex psi, theta = 1 / L: at most 1 + 2 log(2 L ||Z_0 - Z*|| / epsilon) / -log(1 - 1 / kappa) iterations, rounded up,
+  and at least 2. From (9), ||s|| <= (L + 1 / theta) ||Z_(j+1) - Z_j|| = 2 L ||Z_(j+1) - Z_j||; from (10) with its square,
+  L / 2 ||Z_(j+1) - Z_j||^2 <= Q_j - Q*; from (11) with mu, Q_j - Q* <= L / 2 (1 - mu / L)^j ||Z_0 - Z*||^2.
+- Nonconvex psi, theta = 1 / (2 L): at most 18 L (Q_0 - inf Q) / epsilon^2 iterations, rounded up. Each lowers Q by
+  L / 2 ||Z_(j+1) - Z_j||^2 or more, and ||s|| <= 3 L ||Z_(j+1) - Z_j||: while (7) fails, all moves are longer than
+  epsilon / (3 L).
+- With several blocks L is each block's own constant where it stands with a Z, and else the largest.
 
-**Assumptions, and how they are met.** A minimiser with a finite value exists: metrics are positive and psi >= 0 is lower
-semicontinuous. Step sizes: those of `ProximalGradient`, 1 / `block_max(metric)`, halved for nonconvex psi. Z_0 lies in
-the domain of psi: it is a proximal point. Z* comes from `SecularNewton`, `ClosedForm` or, for the nuclear norm,
-`AcceleratedProximalGradient`; its own residual / mu is added to the distance. inf Q >= the minimum of the smooth part.
+Assumptions, and how the experiments meet them:
 
-**Measured.** At which iteration `SubgradientNorm(epsilon)` says that (7) holds, for a falling sequence of epsilon, seen
-from the stopping rule; (9) and (10) at every iteration. Metrics are spread geometrically over [3 / kappa, 3]; the
-solution is large where the metric is smallest, where psi does not add curvature, so that kappa governs the rate.
+- A minimiser with a finite value exists: metrics are positive, psi >= 0 is lower semicontinuous.
+- Step sizes: those of `ProximalGradient`, 1 / `block_max(metric)`, halved for nonconvex psi.
+- Z_0 lies in the domain of psi: it is a proximal point.
+- Z* comes from another solver, `SecularNewton`, `ClosedForm` or, for the nuclear norm, `AcceleratedProximalGradient`; its
+  error, at most its residual / mu, is added to the distance. inf Q is at least the minimum of the smooth part.
 
-**Rule.** Inequalities without statistics: every count within its bound, the slope of counts over log(1 / epsilon) within
-that of the bound, and (9), (10) at every iteration up to 100 units in the last place of the terms of a subgradient.
+Measured: at which iteration `SubgradientNorm(epsilon)` says that (7) holds, for a falling sequence of epsilon, seen from
+the stopping rule; (9) and (10) at every iteration. Metrics are spread geometrically over [3 / kappa, 3]; the solution is
+large where the metric is smallest, along which psi adds no curvature, so that kappa governs the rate.
 
-**Controls.** theta = 2.1 / L, from a regularizer that understates the majorant, must not reach (7). A subproblem with a
-stationary point without curvature must not show the logarithmic count of the convex case.
+Rule: inequalities without statistics. Every count is within its bound, the slope of counts over log(1 / epsilon) within
+that of the bound, and (9), (10) hold at every iteration up to 100 units in the last place of a subgradient's terms.
+
+Controls that must fail: theta = 2.1 / L, from a regularizer that understates the majorant, meets (7); and the count of
+the convex case for a nonconvex psi whose subproblem has a stationary point without curvature.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from optkit.core import Array, Regularizer, Subproblem
+from optkit.core import Array, Regularizer
 from optkit.regularizers import L0, MCP, Binary, GroupLasso, GroupMCP, LogSum, NuclearNorm
 from optkit.solvers import ProximalGradient, SubgradientNorm
 
 from .findings import Finding, Outcome, Picture, slope
-from .pg_iterations_runs import LIMIT, Instance, Run, convex_bounds, nonconvex_bounds, watch
+from .pg_iterations_runs import Run, drawn, flat, watch
 from .settings import Settings
 
 NAME = "pg_iterations"
@@ -59,22 +60,6 @@ def check(settings: Settings) -> Outcome:
     yield _too_long_a_step()
 
 
-def drawn(psi: Regularizer, shape: tuple[int, ...], condition: float, seed: int) -> Instance:
-    """A subproblem with a metric of this condition, whose anchor is far from 0 where the metric is smallest."""
-    rng = np.random.default_rng(seed)
-    metric = rng.permutation(np.geomspace(3 / condition, 3, math.prod(shape))).reshape(shape)
-    anchor = rng.standard_normal(shape) * np.where(metric == metric.min(), 0.5 / metric.min(), 1.0)
-    problem = Subproblem(-0.3 * metric * rng.standard_normal(shape), anchor, metric, 2.0)
-    return Instance(problem, psi, psi.prox(anchor + rng.standard_normal(shape), 1e-3))
-
-
-def flat(psi: LogSum) -> Instance:
-    """One entry, whose Q has a stationary point w without curvature, d = strength / (epsilon + w)^2: a slow one."""
-    root = math.sqrt(psi.strength)
-    linear = np.array([psi.epsilon - 2 * root])
-    return Instance(Subproblem(linear, np.zeros(1), np.ones(1), 1.0), psi, np.ones(1))
-
-
 def _fitting(psi: Regularizer, shapes: Sequence[tuple[int, ...]] = SHAPES) -> tuple[int, ...]:
     """The first of the shapes that psi accepts."""
     reasons = []
@@ -85,17 +70,6 @@ def _fitting(psi: Regularizer, shapes: Sequence[tuple[int, ...]] = SHAPES) -> tu
         except ValueError as error:
             reasons.append(str(error))
     raise ValueError(f"{NAME} needs a regularizer that fits an array of one of the shapes {shapes}: {reasons[-1]}")
-
-
-def _convex_run(psi: Regularizer, shape: tuple[int, ...], condition: float, seed: int) -> Run:
-    instance = drawn(psi, shape, condition, seed)
-    bounds = [bound for bound in convex_bounds(instance, EPSILONS) if bound <= LIMIT]
-    return watch(instance, EPSILONS[: len(bounds)], bounds)
-
-
-def _nonconvex_run(psi: Regularizer, shape: tuple[int, ...], seed: int | None) -> Run:
-    instance = drawn(psi, shape, 100.0, seed) if seed is not None else flat(psi)  # type: ignore[arg-type]
-    return watch(instance, EPSILONS[:8], nonconvex_bounds(instance, EPSILONS[:8]))
 
 
 # --- convex psi -------------------------------------------------------------------------------------------------------
@@ -111,11 +85,11 @@ def _convex(settings: Settings) -> Outcome:
     for psi, shape, conditions in kinds:
         conditions = conditions[:3] if settings.smoke else conditions
         draws = min(settings.seeds, 5)
-        tasks = [(psi, shape, k, seed) for k in conditions for seed in range(draws if k <= 100 else 1)]
-        runs = settings.map(f"{NAME} {type(psi).__name__}", _convex_run, tasks)
-        labelled = [(task[2], run) for task, run in zip(tasks, runs, strict=True)]
+        cases = [(k, drawn(psi, shape, k, seed)) for k in conditions for seed in range(draws if k <= 100 else 1)]
+        runs = settings.map(f"{NAME} {type(psi).__name__}", watch, [(instance, EPSILONS) for _, instance in cases])
+        labelled = [(condition, run) for (condition, _), run in zip(cases, runs, strict=True)]
         yield from _convex_findings(psi, shape, labelled)
-        yield Picture(f"{NAME}_{type(psi).__name__}", _caption(psi, shape), _convex_figure(psi, labelled))
+        yield Picture(f"{NAME}-{type(psi).__name__}", _caption(psi, shape), _convex_figure(psi, labelled))
 
 
 def _convex_findings(psi: Regularizer, shape: tuple[int, ...], runs: list[tuple[float, Run]]) -> Outcome:
@@ -136,7 +110,7 @@ def _convex_findings(psi: Regularizer, shape: tuple[int, ...], runs: list[tuple[
         NAME,
         f"{where}: the count grows with log(1 / epsilon) at most as fast as the bound, by 2 / -log(1 - 1 / kappa)",
         all(rate <= bound + 1e-9 for _, rate, bound in slopes),
-        "slopes " + ", ".join(f"{rate:.3g} <= {bound:.3g}" for _, rate, bound in _last_of_each(slopes)),
+        "slopes " + ", ".join(f"{max(rate, 0):.3g} <= {bound:.3g}" for _, rate, bound in _steepest_of_each(slopes)),
         "least-squares slope of counts over log(1 / epsilon) <= that of the bound, for each run",
         numbers={"slopes": slopes},
     )
@@ -148,7 +122,7 @@ def _steepest(condition: float) -> float:
     return 2 / -math.log1p(-1 / condition) if condition > 1 else 0.0
 
 
-def _last_of_each(slopes: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+def _steepest_of_each(slopes: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
     """For each condition the steepest run."""
     return [max(s for s in slopes if s[0] == condition) for condition in dict.fromkeys(s[0] for s in slopes)]
 
@@ -158,7 +132,8 @@ def _steps(where: str, runs: list[Run], factor: str) -> Finding:
     ratio, decrease = max(run.certificate for run in runs), min(run.decrease for run in runs)
     return Finding(
         NAME,
-        f"{where}: at every iteration ||s|| <= {factor} ||Z_(j+1) - Z_j|| and L / 2 ||Z_(j+1) - Z_j||^2 <= Q_j - Q_(j+1)",
+        f"{where}: at every iteration ||s|| <= {factor} ||Z_(j+1) - Z_j|| and "
+        "L / 2 ||Z_(j+1) - Z_j||^2 <= Q_j - Q_(j+1)",
         ratio <= 1 and decrease >= 1 - 1e-9,
         f"{sum(run.total for run in runs):,} iterations: largest ratio of the first {ratio:.3f}, "
         f"least ratio of the second {decrease:.3f}",
@@ -169,8 +144,8 @@ def _steps(where: str, runs: list[Run], factor: str) -> Finding:
 
 def _caption(psi: Regularizer, shape: tuple[int, ...]) -> str:
     return (
-        f"Theorem 1 for convex psi: iterations of proximal gradient until (7) holds, for {psi} on a {shape} array, one "
-        "color a condition number of the metric, all draws. Dashed: the bound, the largest of the draws."
+        f"Theorem 1 for convex psi: iterations of proximal gradient until (7) holds, divided by the condition "
+        f"number of the metric, for {psi} on a {shape} array, all draws. Dashed: the bound, the largest of the draws."
     )
 
 
@@ -180,10 +155,16 @@ def _convex_figure(psi: Regularizer, runs: list[tuple[float, Run]]) -> Figure:
     for i, condition in enumerate(dict.fromkeys(condition for condition, _ in runs)):
         mine = [run for k, run in runs if k == condition]
         for j, run in enumerate(mine):
-            axes.plot(_decades(run), run.iterations, f"C{i}o-", ms=4, label="" if j else f"κ = {condition:g}")
-        axes.plot(_decades(mine[0]), np.max([run.bounds for run in mine], axis=0), f"C{i}--")
+            axes.plot(
+                _decades(run),
+                np.array(run.iterations) / condition,
+                f"C{i}o-",
+                ms=4,
+                label="" if j else f"κ = {condition:g}",
+            )
+        axes.plot(_decades(mine[0]), np.max([run.bounds for run in mine], axis=0) / condition, f"C{i}--")
     axes.plot([], [], "k--", label="bound")
-    axes.set(xlabel="log10(1 / ε)", ylabel="iterations until (7) holds", yscale="log", title=type(psi).__name__)
+    axes.set(xlabel="log10(1 / ε)", ylabel="iterations until (7) holds, divided by κ", title=type(psi).__name__)
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
@@ -204,29 +185,31 @@ class _Kind:
     @property
     def exponent(self) -> float:
         """The largest fitted power of 1 / epsilon."""
-        return max(slope(1 / np.array(run.epsilons), run.iterations) if run.finished else math.inf for run in self.runs)
+        return max(
+            slope([1 / e for e in run.epsilons], run.iterations) if run.finished else math.inf for run in self.runs
+        )
 
 
 def _nonconvex(settings: Settings) -> Outcome:
     given = settings.regularizer
     if given is not None and not given.convex:
-        kinds = {type(given).__name__: (given, _fitting(given))}
+        kinds: dict[str, tuple[Regularizer, tuple[int, ...]]] = {type(given).__name__: (given, _fitting(given))}
     else:
         group = GroupMCP(0.3, axes=(0, 1), scale_by_size=False)
         kinds = {"MCP": (MCP(0.3), (12,)), "GroupMCP": (group, (12, 4)), "Binary": (Binary(0.3), (12,))}
         if not settings.smoke:
             kinds |= {"LogSum": (LogSum(0.3), (12,)), "L0": (L0(0.3), (12,))}
     seeds = range(min(settings.seeds, 5))
-    tasks = [(psi, shape, seed) for psi, shape in kinds.values() for seed in seeds]
-    tasks.append((LogSum(0.015, 0.1), (1,), None))  # type: ignore[arg-type]
-    runs = settings.map(f"{NAME} nonconvex", _nonconvex_run, tasks)
+    instances = [drawn(psi, shape, 100.0, seed) for psi, shape in kinds.values() for seed in seeds]
+    instances.append(flat(LogSum(0.015, 0.1)))
+    runs = settings.map(f"{NAME} nonconvex", watch, [(instance, EPSILONS[:8]) for instance in instances])
     found = [_Kind(label, runs[i * len(seeds) : (i + 1) * len(seeds)]) for i, label in enumerate(kinds)]
     found.append(_Kind(FLAT, runs[-1:]))
     yield from _nonconvex_findings(found)
     yield Picture(
-        f"{NAME}_nonconvex",
-        "Theorem 1 for nonconvex psi: iterations until (7) holds, all draws, and the bound C / ε^2, the least of the draws "
-        "of each psi (dashed). The flat subproblem has a stationary point without curvature.",
+        f"{NAME}-nonconvex",
+        "Theorem 1 for nonconvex psi: iterations until (7) holds, all draws, and the bound C / ε^2, the least of "
+        "the draws of each psi (dashed). The flat subproblem has a stationary point without curvature.",
         _nonconvex_figure(found),
     )
 
@@ -249,12 +232,12 @@ def _nonconvex_findings(kinds: list[_Kind]) -> Outcome:
         },
     )
     yield _steps("nonconvex psi", runs, "3 L")
-    steps = np.diff(kinds[-1].runs[0].iterations)
+    steps, power = np.diff(kinds[-1].runs[0].iterations), kinds[-1].exponent
     yield Finding(
         NAME,
         "a count logarithmic in 1 / epsilon, as for convex psi, also holds for nonconvex psi",
         bool(steps[-1] <= 2 * steps[0]),
-        f"{FLAT}: a further digit costs {', '.join(f'{n:.0f}' for n in steps)} iterations, power {kinds[-1].exponent:.2f}",
+        f"{FLAT}: a further digit costs {', '.join(f'{n:.0f}' for n in steps)} iterations, power {power:.2f}",
         "the last digit costs at most twice what the second costs",
         control=True,
         numbers={"iterations_per_digit": steps.tolist()},

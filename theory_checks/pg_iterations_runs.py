@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from optkit.core import Array, Reached, Regularizer, StoppingRule, Subproblem, SubproblemSolver
+from optkit.regularizers import LogSum
 from optkit.solvers import AcceleratedProximalGradient, ClosedForm, ProximalGradient, SecularNewton, SubgradientNorm
 
 Seen = Callable[[Array, Array, int], None]
@@ -75,6 +76,22 @@ class Instance:
         return 100 * float(np.finfo(point.dtype).eps * np.linalg.norm(terms))
 
 
+def drawn(psi: Regularizer, shape: tuple[int, ...], condition: float, seed: int) -> Instance:
+    """A subproblem with a metric of this condition, whose anchor is far from 0 where the metric is smallest."""
+    rng = np.random.default_rng(seed)
+    metric = rng.permutation(np.geomspace(3 / condition, 3, math.prod(shape))).reshape(shape)
+    anchor = rng.standard_normal(shape) * np.where(metric == metric.min(), 0.5 / metric.min(), 1.0)
+    problem = Subproblem(-0.3 * metric * rng.standard_normal(shape), anchor, metric, 2.0)
+    return Instance(problem, psi, psi.prox(anchor + rng.standard_normal(shape), 1e-3))
+
+
+def flat(psi: LogSum) -> Instance:
+    """One entry, whose Q has a stationary point w without curvature, d = strength / (epsilon + w)^2: a slow one."""
+    root = math.sqrt(psi.strength)
+    linear = np.array([psi.epsilon - 2 * root])
+    return Instance(Subproblem(linear, np.zeros(1), np.ones(1), 1.0), psi, np.ones(1))
+
+
 @dataclass(frozen=True)
 class Run:
     """iterations: until (7) held with each epsilon, infinite where it never did;  bounds: of them;  certificate: the
@@ -103,21 +120,28 @@ class Run:
         return math.isfinite(self.iterations[-1])
 
 
-def watch(instance: Instance, epsilons: Sequence[float], bounds: Sequence[float]) -> Run:
+def watch(instance: Instance, epsilons: Sequence[float]) -> Run:
     """ProximalGradient until (7) holds with the smallest epsilon, or somewhat longer than its bound.
 
-    epsilons: falling.
+    epsilons: falling; for convex psi those whose bound is above LIMIT are left out.
     """
+    bounds = convex_bounds(instance, epsilons) if instance.psi.convex else nonconvex_bounds(instance, epsilons)
+    if instance.psi.convex:
+        bounds = [bound for bound in bounds if bound <= LIMIT]
+        epsilons = epsilons[: len(bounds)]
     problem, psi, curvature = instance.problem, instance.psi, instance.curvature
     factor = 2.0 if psi.convex else 3.0  # (L + 1 / theta) / L
-    ratios, decreases, values = [0.0], [math.inf], [float(problem.objective(instance.start, psi))]
+    ratios, decreases = [0.0], [math.inf]
+    values: list[float] = []
 
     def seen(point: Array, previous: Array, iteration: int) -> None:
+        if not values:
+            values.append(float(problem.objective(previous, psi)))
         move, slack = point - previous, instance.rounding(point)
         residual, value = float(problem.residual(point, psi)), float(problem.objective(point, psi))
         ratios.append(residual / (factor * float(np.linalg.norm(curvature * move)) + slack))
         expected, noise = 0.5 * float(np.sum(curvature * move**2)), slack * float(np.linalg.norm(point) + 1)
-        if iteration > 1 and expected > 100 * noise:  # the first one may begin with screening
+        if expected > 100 * noise:
             decreases.append((values[-1] - value + noise) / expected)
         values.append(value)
 

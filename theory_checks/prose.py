@@ -29,7 +29,7 @@ class Display:
 Block = Paragraph | Bullets | Display
 
 _ITEM = re.compile(r"(?P<mark>[-*]|\d+\.) +(?P<text>.*)")
-_LABEL = re.compile(r"(?:[A-Z]\w*\.|[A-Z][^.:;`]{1,40}:)(?= |$)")
+_LABEL = re.compile(r"\*\*(?P<bold>[^*]+)\*\*|(?:[A-Z]\w*\.|[A-Z][^.:;`*]{1,40}:)(?= |$)")
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -59,9 +59,10 @@ def _bullets(lines: list[str]) -> Bullets:
 
 
 def label(text: str) -> tuple[str, str]:
-    """The first words of a paragraph up to a colon, or one word up to a full stop, and the rest: (`Rule:`, ` ...`)."""
+    """The first words of a paragraph, which reports set in bold, and the rest: up to a colon, one word up to a full
+    stop, or what stands between double asterisks. ("Rule:", " every seed") of "Rule: every seed"."""
     match = _LABEL.match(text)
-    return (match[0], text[match.end() :]) if match else ("", text)
+    return (match["bold"] or match[0], text[match.end() :]) if match else ("", text)
 
 
 def spans(text: str) -> Iterator[tuple[str, bool]]:

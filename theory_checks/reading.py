@@ -1,4 +1,4 @@
-"""The method and the regularizer that a user names on the command line, tried on a small problem before anything runs."""
+"""The method and the regularizer that a user names on the command line, tried on a small problem before all checks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +17,14 @@ import yaml
 
 from optkit import minimize, registry
 from optkit.algorithms import ProximalMethod
-from optkit.core import Regularizer
+from optkit.core import ConvergenceWarning, Regularizer
+from optkit.problems.datasets import libsvm, mnist
 from optkit.registry import DataError
 
 from .cases import Case, given_case, group_case
 
-STRENGTH = 0.2
-"""Of a regularizer that is given by its name alone."""
+ALONE = {"strength": 0.2, "axes": 1}
+"""Those arguments of a regularizer that is given by its name alone: `strength`, and the axes of groups."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe loader, reading 1e-4 as a number."""
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"])
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"]
+)
 
 
 def read(text: str, key: str) -> Given:
@@ -63,20 +67,22 @@ def regularizer(text: str, key: str = "--regularizer") -> Regularizer:
     """The regularizer, which fits a made-up problem. Raises DataError, one line, for anything wrong."""
     given = read(text, key)
     make = _find(given.name, registry.components(Regularizer), "regularizer", "MODULE:CLASS", key)
-    arguments = _strength(make, given, key) if given.arguments is None else given.arguments
+    arguments = _alone(make, given, key) if given.arguments is None else given.arguments
     psi = _tried(f"{key}: {given.name}", lambda: registry.call(make, arguments, key))
     if not isinstance(psi, Regularizer):
-        raise DataError(f"{key}: {given.name} gives a {type(psi).__name__}; it must be a class derived from Regularizer")
+        raise DataError(
+            f"{key}: {given.name} gives a {type(psi).__name__}; it must be a class derived from Regularizer"
+        )
     _tried(f"{key}: {given.name}", lambda: given_case(psi))
     return psi
 
 
-def _strength(make: Callable[..., Any], given: Given, key: str) -> dict[str, Any]:
+def _alone(make: Callable[..., Any], given: Given, key: str) -> dict[str, Any]:
     """The arguments of a regularizer that is given by its name alone."""
-    parameters = inspect.signature(make).parameters.values()
-    needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
-    if set(needed) <= {"strength"}:
-        return dict.fromkeys(needed, STRENGTH)
+    parameters = inspect.signature(make).parameters
+    needed = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
+    if set(needed) <= set(ALONE):
+        return {name: value for name, value in ALONE.items() if name in parameters}
     example = ", ".join(f"{name}: ..." for name in needed)
     raise DataError(f"{key}: {given.name} needs {', '.join(needed)}; write '{{name: {given.name}, {example}}}'")
 
@@ -108,7 +114,16 @@ def _try_method(function: Callable[..., Any], case: Case) -> None:
         raise TypeError(f"it must return a ProximalMethod, returned {made!r} of type {type(made).__name__}")
     if made.psi is not case.psi:
         raise ValueError(f"called with {case.psi}, it returned a method with psi={made.psi}; it must pass its psi on")
-    minimize(case.problem, made, steps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        minimize(case.problem, made, steps=1)
+
+
+def data(name: str) -> None:
+    """Fetch the data that a check may need. Raises DataError, one line, where it can not be had."""
+    sources: dict[str, Callable[[], Any]] = {"a9a": lambda: libsvm("a9a"), "mnist": mnist}
+    if name in sources:
+        _tried(f"--data: {name}", sources[name])
 
 
 def _find(name: str, known: Mapping[str, Any], what: str, form: str, key: str) -> Callable[..., Any]:

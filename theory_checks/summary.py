@@ -16,8 +16,8 @@ from .running import CheckResult, Results
 TITLE = "The theory, tested on runs"
 HOW_TO_READ = (
     "A claim is what a theorem says, seen or not seen on runs. A control breaks an assumption, so the same test has to "
-    "fail there: it shows that the test can tell. The rule that decides is fixed before the runs and stands beside what "
-    "was measured; all numbers are in results.json."
+    "fail there: that shows that it can. The rule that decides is fixed before the runs and stands beside what was "
+    "measured. All numbers are in the `results.json` that `optkit theory` writes."
 )
 HEADER = ("verdict", "check", "statement", "measured", "rule")
 
@@ -35,8 +35,8 @@ def headline(results: Results) -> str:
 
 def _tally(findings: Sequence[Finding]) -> str:
     claims, controls = (sum(finding.control is control for finding in findings) for control in (False, True))
-    fail = "fails" if controls == 1 else "fail"
-    return f"{_count(claims, 'claim')} seen to hold, {_count(controls, 'control')} that {fail}"
+    said = [(claims, "claim", "hold"), (controls, "control", "fail")]
+    return ", ".join(f"{_count(n, noun)} {verb}{'s' * (n == 1)}" for n, noun, verb in said if n)
 
 
 def verdict(check: CheckResult) -> str:
@@ -68,7 +68,10 @@ def conditions(results: Results) -> list[tuple[str, str]]:
     """What was tested, and on what: names and values."""
     settings = results.settings
     return [
-        ("method", "RAMDA and RMDA, with step sizes as the theorems ask" if not settings.method else settings.method_name),
+        (
+            "method",
+            "RAMDA and RMDA, with step sizes as the theorems ask" if not settings.method else settings.method_name,
+        ),
         ("regularizer", "one for each structure" if settings.regularizer is None else str(settings.regularizer)),
         ("runs", f"{settings.seeds} seeds of {settings.steps} steps" + (", smoke test" if settings.smoke else "")),
         ("data", f"made up, and {settings.data}"),

@@ -9,31 +9,30 @@ from collections.abc import Sequence
 from . import CHECKS
 from .findings import Finding
 from .running import Results
-from .summary import duration, headline, kind, share, verdict
+from .summary import duration, headline, share, verdict
 
-VERDICTS = ("fails, as it must", "HOLDS, but must not")  # the longest
+VERDICT = len("HOLDS, but must not")  # the longest
 GAP = "  "
 
 
 def line(finding: Finding) -> str:
     """The finding in one line: verdict, check, statement, measured."""
-    width = max(map(len, CHECKS))
-    said = f"{finding.verdict:<{len(VERDICTS[0])}}{GAP}{finding.check:<{width}}{GAP}{finding.statement}: {finding.measured}"
-    return " ".join(said.splitlines())
+    verdict, check = f"{finding.verdict:<{VERDICT}}", f"{finding.check:<{max(map(len, CHECKS))}}"
+    return " ".join(GAP.join([verdict, check, f"{finding.statement}: {finding.measured}"]).splitlines())
 
 
 def table(results: Results, width: int | None = None) -> str:
     """All findings, the checks with their times, and whether all came out as it must; at most `width` columns (default:
     the terminal's) where that leaves enough for words."""
     width = width or max(shutil.get_terminal_size((140, 24)).columns, 80)
-    findings = [(f.verdict, kind(f), f.check, f.statement, f.measured) for f in results.findings]
+    findings = [(f.verdict, f.check, f.statement, f.measured) for f in results.findings]
     checks = [
         (verdict(c), c.name, share(c, control=False), share(c, control=True), duration(c.seconds))
         for c in results.checks
     ]
     return "\n\n".join(
         [
-            _aligned(("verdict", "kind", "check", "statement", "measured"), findings, width),
+            _aligned(("verdict", "check", "statement", "measured"), findings, width),
             _aligned(("verdict", "check", "claims", "controls", "time"), checks, width),
             headline(results),
         ]

@@ -57,7 +57,7 @@ def known(problem: Any, psi: Regularizer, w: Array) -> Truth:
 
 
 def planted(
-    psi: Regularizer, w: Array, margin: float, direction: Array, *, condition: float = 4.0, noise: float = 1.2
+    psi: Regularizer, w: Array, margin: float, direction: Array, *, condition: float = 4.0, noise: float = 1.0
 ) -> LeastSquares:
     """Least squares with w as a stationary point of f + psi by construction, of this nondegeneracy margin.
 
