@@ -20,7 +20,7 @@ from .network import Network
 from .truth import Truth, gradient, known, planted, solve
 
 STRENGTH = 0.2
-SHORT = {"RAMDA": 0.4, "RMDA": 0.4}  # factors on learning rates
+SHORT, FAST = {"RAMDA": 0.4, "RMDA": 0.4}, {"RMDA": 2.0}  # factors on learning rates
 MARGIN = 0.12
 
 
@@ -55,7 +55,7 @@ def structure_cases() -> list[Case]:
 def group_case() -> Case:
     """Group sparsity: 14 of 20 groups of 4 are zero."""
     w, direction = _rows(np.random.default_rng(0), (20, 4), 6)
-    return _planted("group sparsity", GroupLasso(STRENGTH, axes=1, scale_by_size=False), w, direction)
+    return _planted("group sparsity", GroupLasso(STRENGTH, axes=1, scale_by_size=False), w, direction, scales=FAST)
 
 
 def sparse_case(margin: float = MARGIN) -> Case:
@@ -77,7 +77,15 @@ def _further_cases() -> list[Case]:
     return [
         _planted("sparse groups", SparseGroupLasso(STRENGTH, axes=1), rows, outward),
         _planted("signs", Binary(2 * STRENGTH), signs, signs * (0.5 + 0.5 * rng.random(30)), condition=1.0),
-        _planted("sparsity, MCP", MCP(STRENGTH, gamma=3.0), entries, direction, condition=2.0, parts=short_steps, scales=SHORT),
+        _planted(
+            "sparsity, MCP",
+            MCP(STRENGTH, gamma=3.0),
+            entries,
+            direction,
+            condition=2.0,
+            parts=short_steps,
+            scales=SHORT,
+        ),
     ]
 
 
@@ -96,7 +104,13 @@ def network_case() -> Case:
     signs = np.array([1.0, 1.0, -1.0, -1.0])
     targets = np.tanh(inputs @ teacher.T) @ signs + 0.5 * rng.standard_normal(2000)
     problem = Network(inputs, targets, signs, 0.3 * rng.standard_normal((4, 12)), batch=8, ridge=0.01)
-    return Case("group sparsity, network", GroupLasso(0.1, axes=0, scale_by_size=False), problem, None, scales={"RAMDA": 0.5})
+    return Case(
+        "group sparsity, network",
+        GroupLasso(0.1, axes=0, scale_by_size=False),
+        problem,
+        None,
+        scales={"RAMDA": 0.5, "RMDA": 2.0},
+    )
 
 
 def logistic_case() -> Case:
@@ -110,20 +124,22 @@ def logistic_case() -> Case:
 
 
 def given_case(psi: Regularizer) -> Case:
-    """A planted problem for any psi that is defined on (20, 4), (40,) or (8, 6); the limit decides for nonconvex ones."""
-    rng, reasons = np.random.default_rng(5), []
+    """A planted problem for any psi that fits (20, 4), (40,) or (8, 6); for nonconvex ones the limit of the run decides."""
+    rng, reasons = np.random.default_rng(5), set()
     for shape in ((20, 4), (40,), (8, 6)):
         try:
             psi.check(shape)
         except ValueError as error:
-            reasons.append(f"{shape}: {error}")
+            reasons.add(str(error))
             continue
         drawn, direction = 2 * rng.standard_normal(shape), rng.standard_normal(shape)
         w = np.asarray(psi.prox(drawn, 4.0))
         widest = float(psi.margin(w, -psi.project_subdifferential(w, 0 * w)))
         case = _planted(str(psi), psi, w, direction, min(MARGIN, widest / 2), condition=2.0)
         return case if psi.convex else Case(case.name, psi, case.problem, None)
-    raise ValueError(f"{psi} fits none of the shapes of the made-up problems: {'; '.join(reasons)}")
+    raise ValueError(
+        f"{psi} fits none of the problems, of shapes (20, 4), (40,) and (8, 6): {'; '.join(sorted(reasons))}"
+    )
 
 
 @cache
@@ -131,8 +147,8 @@ def data_case(name: str) -> Case:
     """Real images or persons: softmax regression with groups of a pixel's weights, or sparse logistic regression."""
     if name == "a9a":
         table = libsvm("a9a")
-        problem = LogisticRegression(_unit(table.features, 0.25), table.labels, batch=256, ridge=0.01)
-        return _solved("a9a, sparsity", L1(_share(L1(1.0), problem, 0.1)), problem, {"RAMDA": 0.1, "RMDA": 0.1})
+        persons = LogisticRegression(_unit(table.features, 0.25), table.labels, batch=256, ridge=0.01)
+        return _solved("a9a, sparsity", L1(_share(L1(1.0), persons, 0.1)), persons, {"RAMDA": 0.1})
     split = digits() if name == "digits" else mnist()
     pixels = split.train_images.reshape(len(split.train_images), -1).astype(np.float64)
     classes = np.eye(split.classes)[split.train_labels]

@@ -57,13 +57,17 @@ def times(runs: Mapping[str, Sequence[Sequence[int | None]]], names: Sequence[st
 
 def decays(steps: Sequence[int], runs: Mapping[str, Sequence[Any]], what: str) -> Figure:
     """A quantity over steps, every seed, with the power of t fitted to their median."""
-    figure, ax = axes("", "step", what)
+    return powers(steps, runs, "step", what)
+
+
+def powers(x: Sequence[float], runs: Mapping[str, Any], x_name: str, y_name: str) -> Figure:
+    """y against x, every seed of each kind of run, with the power of x fitted to their median."""
+    figure, ax = axes("", x_name, y_name)
     for colour, (label, of_method) in zip(COLOURS, runs.items(), strict=False):
-        values = np.array(of_method, dtype=float)
-        median = np.median(values, axis=0)
-        exponent, factor = np.polyfit(np.log(steps), np.log(median), 1)
-        ax.plot(steps, values.T, color=colour, alpha=0.15, linewidth=0.7)
-        ax.plot(steps, np.exp(factor) * np.asarray(steps) ** exponent, color=colour, label=f"{label}: t^{exponent:.2f}")
+        values = np.asarray(of_method, dtype=float)
+        exponent, factor = np.polyfit(np.log(x), np.log(np.median(values, axis=0)), 1)
+        ax.plot(x, values.T, color=colour, alpha=0.15, linewidth=0.7)
+        ax.plot(x, np.exp(factor) * np.asarray(x) ** exponent, color=colour, label=f"{label}: exponent {exponent:.2f}")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.legend(fontsize="small")

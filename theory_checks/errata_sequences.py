@@ -14,14 +14,15 @@ from optkit.solvers import SubgradientNorm
 
 from .cases import group_case, sparse_case
 from .errata_forms import ROUNDING, corrected, pair, printed
+from .errata_subproblems import algorithm_3
 from .findings import Outcome
 from .methods import THEORY
 from .truth import gradient, stationarity
 
 
 def findings() -> Outcome:
-    """One after the other."""
-    for correction in (_estimates, _moving, _weights, _end, _strictness, _tolerances, _output, _published):
+    """Corrections 5 to 9."""
+    for correction in (_estimates, _moving, _weights, _end, algorithm_3, _strictness, _tolerances, _output, _published):
         yield from correction()
 
 

@@ -23,8 +23,8 @@ GROUP = GroupLasso(0.05, axes=(0, 1), scale_by_size=False)
 
 
 def findings() -> Outcome:
-    """One after the other."""
-    for correction in (_rates, _prox, _steps, _descent, _modulus, _tolerance, _limit, _algorithm_3):
+    """Corrections 1 to 4."""
+    for correction in (_rates, _prox, _steps, _descent, _modulus, _tolerance, _limit):
         yield from correction()
 
 
@@ -222,7 +222,8 @@ class WithoutEta(GroupLasso):
         return 0.1 * super().block_max(a)
 
 
-def _algorithm_3() -> Outcome:
+def algorithm_3() -> Outcome:
+    """Correction 7: the step size of Algorithm 3."""
     rng = np.random.default_rng(0)
     metric = 1 + rng.random((12, 4))
     problem = Subproblem(rng.standard_normal((12, 4)), rng.standard_normal((12, 4)), metric / 0.1, 1.0)

@@ -53,6 +53,8 @@ class Picture:
     figure: Figure
 
 
+Numbers: TypeAlias = "Sequence[float] | np.ndarray[Any, Any]"
+
 Outcome: TypeAlias = Iterator[Finding | Picture]
 """What a check yields, one by one, as it runs."""
 
@@ -71,6 +73,6 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def slope(x: Sequence[float], y: Sequence[float]) -> float:
+def slope(x: Numbers, y: Numbers) -> float:
     """The least-squares slope of log y over log x: the exponent of a power law."""
     return float(np.polyfit(np.log(np.asarray(x)), np.log(np.asarray(y)), 1)[0])

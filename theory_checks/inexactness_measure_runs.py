@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from optkit.algorithms import ProximalMethod
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
-from optkit.solvers import Automatic, SubgradientNorm
+from optkit.solvers import Automatic, ProximalGradient, SubgradientNorm
 
 from .cases import Case
 from .identification import Run, watch
 from .inexact import ObjectiveGap, WorstSubgradient
+from .truth import known, planted
 
 EVERY = 20
 """At every so many steps the gap is measured."""
+MARGIN = 0.15
+"""Of the planted points, where psi allows it."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +98,41 @@ def trial(case: Case, method: ProximalMethod, steps: int, seed: int) -> Trial:
     limit = case.limit(last).point
     rise = [float(case.problem.value(w) + case.psi.value(w)) for w in (last, limit)]
     return Trial(run, measured.gaps, rise[0] - rise[1])
+
+
+def given_case(psi: Regularizer) -> Case | None:
+    """A problem whose solution has structure, for any psi that fits a (20, 4), (40,) or (8, 6) array; None where no
+    structured point with a positive margin is found, as for smooth psi and for constraints.
+
+    The sizes of the solution and of the noise go with the margin that psi allows, for psi that scale. For nonconvex psi
+    the limit of each run decides, and subproblems are solved near W_{t-1}: the global minimiser of (4) need not
+    converge.
+    """
+    for w in _structured(psi):
+        widest = float(psi.margin(w, -psi.project_subdifferential(w, 0 * w)))
+        if not 0 < widest < np.inf:
+            continue
+        size = widest / 0.2 if psi.homogeneous else 1.0
+        direction, margin = np.random.default_rng(6).standard_normal(w.shape), 0.75 * widest
+        problem = planted(psi, size * w, margin, direction, condition=2.0, noise=1.2 * size)
+        if psi.convex:
+            return Case(str(psi), psi, problem, known(problem, psi, size * w))
+        return Case(str(psi), psi, problem, None, parts={"solver": ProximalGradient(local=True)})
+    return None
+
+
+def _structured(psi: Regularizer) -> Iterator[Array]:
+    """Proximal points, with structure, of arrays with zero rows or of rank one."""
+    for shape in ((20, 4), (40,), (8, 6)):
+        try:
+            psi.check(shape)
+        except ValueError:
+            continue
+        rng = np.random.default_rng(5)
+        signs = np.where(rng.random(shape) < 0.5, -1.0, 1.0)
+        rows = signs * (2 + rng.random(shape))
+        rows[shape[0] // 3 :] = 0.0
+        for array in [rows, 1.5 * np.outer(signs[:, 0], signs[0])] if len(shape) == 2 else [rows]:
+            w = np.asarray(psi.prox(array, 0.25))
+            if np.any(w != 0) and psi.manifold(w).dimension <= 0.7 * w.size:
+                yield w

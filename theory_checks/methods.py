@@ -8,10 +8,9 @@ from typing import Any
 
 from optkit.algorithms import DecayingAveraging, PowerWeighting, ProximalMethod, proxgen, proxsgd, ramda, rmda
 from optkit.core import Regularizer
+from optkit.solvers import Automatic
 
 from .settings import Settings
-
-Parts = dict[str, Any]  # solver and stopping, where a problem asks for its own
 
 
 def _ramda(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
@@ -27,7 +26,7 @@ def _rmda(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMeth
 
 
 def _proxsgd(psi: Regularizer, *, scale: float = 1.0, **parts: Any) -> ProximalMethod:
-    """ProxSGD with step size 0.3 scale t^(-1/2): its iterates converge, but its gradient estimate keeps its variance."""
+    """ProxSGD with step size 0.3 scale t^(-1/2): its iterates converge, its gradient estimate keeps its variance."""
     return replace(proxsgd(psi, 0.3 * scale, **parts), weighting=PowerWeighting(-0.5))
 
 
@@ -43,6 +42,11 @@ CONTROLS: dict[str, Callable[..., ProximalMethod]] = {"ProxSGD": _proxsgd, "Prox
 """Methods whose gradient estimate is an exponential moving average: no variance reduction, no identification."""
 
 
+def controls(settings: Settings) -> dict[str, Callable[..., ProximalMethod]]:
+    """CONTROLS, without one that is itself under test."""
+    return {label: make for label, make in CONTROLS.items() if label.lower() != settings.method_name.lower()}
+
+
 def under_test(settings: Settings) -> dict[str, Callable[..., ProximalMethod]]:
     """The method of the settings under its name, or else those of THEORY."""
     if settings.method is None:
@@ -51,11 +55,11 @@ def under_test(settings: Settings) -> dict[str, Callable[..., ProximalMethod]]:
     return {settings.method_name: lambda psi, **parts: _with(given(psi), parts)}
 
 
-def _with(method: ProximalMethod, parts: Parts) -> ProximalMethod:
+def _with(method: ProximalMethod, parts: dict[str, Any]) -> ProximalMethod:
     """The method with the solver and stopping rule of a problem, where it has not its own."""
     changes = {name: parts[name] for name in ("solver", "stopping") if name in parts}
     if method.stopping is not None:
         changes.pop("stopping", None)
-    if method.solver != ProximalMethod.__dataclass_fields__["solver"].default_factory():  # type: ignore[misc]
+    if method.solver != Automatic():
         changes.pop("solver", None)
     return replace(method, **changes)

@@ -3,8 +3,8 @@
 Statement. Let L = max d and mu = min d of the metric d on a block (a group, a matrix), kappa = L / mu.
 
 - Convex psi, theta = 1 / L: at most 1 + 2 log(2 L ||Z_0 - Z*|| / epsilon) / -log(1 - 1 / kappa) iterations, rounded up,
-  and at least 2. From (9), ||s|| <= (L + 1 / theta) ||Z_(j+1) - Z_j|| = 2 L ||Z_(j+1) - Z_j||; from (10) with its square,
-  L / 2 ||Z_(j+1) - Z_j||^2 <= Q_j - Q*; from (11) with mu, Q_j - Q* <= L / 2 (1 - mu / L)^j ||Z_0 - Z*||^2.
+  and at least 2. From (9), ||s|| <= (L + 1 / theta) ||Z_(j+1) - Z_j|| = 2 L ||Z_(j+1) - Z_j||; from (10) with its
+  square, L / 2 ||Z_(j+1) - Z_j||^2 <= Q_j - Q*; from (11) with mu, Q_j - Q* <= L / 2 (1 - mu / L)^j ||Z_0 - Z*||^2.
 - Nonconvex psi, theta = 1 / (2 L): at most 18 L (Q_0 - inf Q) / epsilon^2 iterations, rounded up. Each lowers Q by
   L / 2 ||Z_(j+1) - Z_j||^2 or more, and ||s|| <= 3 L ||Z_(j+1) - Z_j||: while (7) fails, all moves are longer than
   epsilon / (3 L).
@@ -15,12 +15,12 @@ Assumptions, and how the experiments meet them:
 - A minimiser with a finite value exists: metrics are positive, psi >= 0 is lower semicontinuous.
 - Step sizes: those of `ProximalGradient`, 1 / `block_max(metric)`, halved for nonconvex psi.
 - Z_0 lies in the domain of psi: it is a proximal point.
-- Z* comes from another solver, `SecularNewton`, `ClosedForm` or, for the nuclear norm, `AcceleratedProximalGradient`; its
-  error, at most its residual / mu, is added to the distance. inf Q is at least the minimum of the smooth part.
+- Z* comes from another solver, `SecularNewton`, `ClosedForm` or, for the nuclear norm, `AcceleratedProximalGradient`;
+  its error, at most its residual / mu, is added to the distance. inf Q is at least the minimum of the smooth part.
 
-Measured: at which iteration `SubgradientNorm(epsilon)` says that (7) holds, for a falling sequence of epsilon, seen from
-the stopping rule; (9) and (10) at every iteration. Metrics are spread geometrically over [3 / kappa, 3]; the solution is
-large where the metric is smallest, along which psi adds no curvature, so that kappa governs the rate.
+Measured: at which iteration `SubgradientNorm(epsilon)` says that (7) holds, for a falling sequence of epsilon, seen
+from the stopping rule; (9) and (10) at every iteration. Metrics are spread geometrically over [3 / kappa, 3]; the
+solution is large where the metric is smallest, along which psi adds no curvature, so that kappa governs the rate.
 
 Rule: inequalities without statistics. Every count is within its bound, the slope of counts over log(1 / epsilon) within
 that of the bound, and (9), (10) hold at every iteration up to 100 units in the last place of a subgradient's terms.

@@ -65,8 +65,8 @@ def planted(
     no solver is needed to know the solution. u is the element nearest to a multiple of `direction`, the multiple such
     that the margin is the one asked for (0: all blocks that the direction can bring to the boundary are on it).
     features^T features / n has eigenvalues from 1 / condition to 1, so that f is strongly convex with modulus
-    1 / condition and its gradient is 1-Lipschitz; `noise` is the standard deviation of the part of r that no w explains,
-    which is what makes stochastic gradients noisy.
+    1 / condition and its gradient is 1-Lipschitz; `noise` is the standard deviation of the part of r that no w
+    explains, which is what makes stochastic gradients noisy.
 
     psi: fits w;  w, direction: (d,) or (d, k), d <= 100;  margin: >= 0.
     """

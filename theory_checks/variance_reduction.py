@@ -27,6 +27,8 @@ moving average of squares (decay 0.9) as a metric.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +57,9 @@ def estimate_error(case: Case, progress: Progress, previous: Array) -> float:
 def metric(case: Case, progress: Progress, previous: Array) -> Array:
     """P_t."""
     clock = progress.method.clock(progress.state.t)
-    return np.broadcast_to(progress.method.preconditioner.metric(progress.state.preconditioner, clock), progress.w.shape)
+    return np.broadcast_to(
+        progress.method.preconditioner.metric(progress.state.preconditioner, clock), progress.w.shape
+    )
 
 
 def second_moment_error(case: Case, progress: Progress, previous: Array) -> float:
@@ -119,8 +123,6 @@ def _controls() -> dict[str, Callable[[Case], ProximalMethod]]:
 
 def _slowed(method: ProximalMethod) -> ProximalMethod:
     """The method with step size lr t^(-1/2): its iterates converge."""
-    from dataclasses import replace
-
     return replace(method, weighting=PowerWeighting(-0.5))
 
 
@@ -135,7 +137,7 @@ def _runs(settings: Settings, case: Case, label: str, method: ProximalMethod) ->
 
 def _spread(runs: list[list[Array]]) -> list[list[float]]:
     """The relative deviation of each seed's metric from the mean over the seeds, root mean square over the entries."""
-    metrics = np.array(runs)  # seeds, looks, entries ...
+    metrics: np.ndarray[Any, Any] = np.array(runs)  # seeds, looks, entries ...
     deviation = metrics / metrics.mean(axis=0) - 1
     return np.sqrt((deviation**2).mean(axis=tuple(range(2, metrics.ndim)))).tolist()
 
@@ -152,4 +154,6 @@ def _weights(label: str, method: ProximalMethod) -> Outcome:
         ("sum c_t = infinity", averaging, averaging >= -1.02, ">= -1"),
     ):
         measured = f"exponent {exponent:.3f}"
-        yield Finding(NAME, f"{label}: {statement}", holds, measured, f"exponent {rule}", numbers={"exponent": exponent})
+        yield Finding(
+            NAME, f"{label}: {statement}", holds, measured, f"exponent {rule}", numbers={"exponent": exponent}
+        )
