@@ -175,7 +175,7 @@ def _runs(settings: Settings) -> Outcome:
             "nothing to test",
         )
     for case, steps in cases:
-        shown = {}
+        shown: dict[str, list[Any]] = {}
         for label, make in under_test(settings).items():
             method = case.method(label, make)
             exact = case.parts.get("solver", Automatic())

@@ -19,7 +19,9 @@ from .truth import known, planted
 EVERY = 20
 """At every so many steps the gap is measured."""
 MARGIN = 0.15
-"""Of the planted points, where psi allows it."""
+"""Of the planted points."""
+NEARBY = ProximalGradient(SubgradientNorm(1e-9, max_iterations=300), local=True)
+"""Finds a stationary point near W_{t-1}, for nonconvex psi."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def given_case(psi: Regularizer) -> Case | None:
         problem = planted(psi, size * w, margin, direction, condition=2.0, noise=1.2 * size)
         if psi.convex:
             return Case(str(psi), psi, problem, known(problem, psi, size * w))
-        return Case(str(psi), psi, problem, None, parts={"solver": ProximalGradient(local=True)})
+        return Case(str(psi), psi, problem, None, parts={"solver": NEARBY})
     return None
 
 

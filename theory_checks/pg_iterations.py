@@ -76,15 +76,14 @@ def _fitting(psi: Regularizer, shapes: Sequence[tuple[int, ...]] = SHAPES) -> tu
 
 
 def _convex(settings: Settings) -> Outcome:
-    given = settings.regularizer
+    given, conditions, draws = settings.regularizer, [1.0, 10.0, 100.0], min(settings.seeds, 5)
+    kinds: list[tuple[Regularizer, tuple[int, ...], list[float]]]
     if given is not None and given.convex:
-        kinds = [(given, _fitting(given), (1.0, 10.0, 100.0))]
+        kinds = [(given, _fitting(given), conditions)]
     else:
-        conditions = (1.0, 10.0, 100.0, 1e3, 1e4)
-        kinds = [(WHOLE_GROUP, (12, 4), conditions), (NuclearNorm(0.05), (6, 4), conditions[:3])]
+        more = conditions if settings.smoke else [*conditions, 1e3, 1e4]
+        kinds = [(WHOLE_GROUP, (12, 4), more), (NuclearNorm(0.05), (6, 4), conditions)]
     for psi, shape, conditions in kinds:
-        conditions = conditions[:3] if settings.smoke else conditions
-        draws = min(settings.seeds, 5)
         cases = [(k, drawn(psi, shape, k, seed)) for k in conditions for seed in range(draws if k <= 100 else 1)]
         runs = settings.map(f"{NAME} {type(psi).__name__}", watch, [(instance, EPSILONS) for _, instance in cases])
         labelled = [(condition, run) for (condition, _), run in zip(cases, runs, strict=True)]
