@@ -45,10 +45,10 @@ class ForgetsTheSize(SubproblemSolver):
         return Automatic().solve(problem, replace(psi, scale_by_size=False), start, stopping)
 
 
-def reported(check: str, psi: Regularizer, change: Change) -> set[str]:
+def reported(check: str, psi: Regularizer, change: Change, seeds: int = 3, steps: int = 300) -> set[str]:
     """What the check reports of the changed RAMDA, without the name of the problem."""
     settings = Settings(
-        seeds=4, steps=1000, method=lambda psi: change(THEORY["RAMDA"](psi)), method_name="mutant", regularizer=psi
+        seeds=seeds, steps=steps, method=lambda psi: change(THEORY["RAMDA"](psi)), method_name="mutant", regularizer=psi
     )
     failed = {finding.statement for finding in run([check], settings).findings if not finding.passed}
     return {statement.rpartition(": ")[0] for statement in failed}
@@ -77,7 +77,7 @@ MUTATIONS: dict[str, tuple[str, Regularizer, Change, set[str]]] = {
         "stationarity",
         GROUPS,
         lambda method: replace(method, solver=ForgetsTheSize()),
-        {"mutant: dist(0, dF(What_t)) -> 0", "mutant: W_t converges to the solution"},
+        {"mutant: (7) holds"},
     ),
 }
 
@@ -94,4 +94,4 @@ def test_a_mutation_is_reported(name: str) -> None:
     ids=["variance_reduction", "identification", "stationarity"],
 )
 def test_the_unchanged_method_passes(check: str, psi: Regularizer) -> None:
-    assert reported(check, psi, lambda method: method) == set()
+    assert reported(check, psi, lambda method: method, seeds=4, steps=800) == set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -17,11 +17,14 @@ from optkit.regularizers import L1, MCP, Binary, GroupLasso, NuclearNorm, Sparse
 from optkit.solvers import ProximalGradient, SubgradientNorm
 
 from .network import Network
+from .settings import Settings
 from .truth import Truth, gradient, known, planted, solve
 
 STRENGTH = 0.2
 SHORT, FAST = {"RAMDA": 0.4, "RMDA": 0.4}, {"RMDA": 2.0}  # factors on learning rates
 MARGIN = 0.12
+NEARBY = ProximalGradient(SubgradientNorm(1e-9, max_iterations=300), local=True)
+"""Finds a stationary point near W_{t-1}, for nonconvex psi."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,23 @@ class Case:
 
 def structure_cases() -> list[Case]:
     """All structures, on made-up problems with a convex and a nonconvex loss."""
-    return [group_case(), sparse_case(), *_further_cases(), _low_rank_case(), network_case(), logistic_case()]
+    return [
+        group_case(),
+        sparse_case(),
+        sign_case(),
+        *_further_cases(),
+        _low_rank_case(),
+        network_case(),
+        logistic_case(),
+    ]
 
 
-def group_case() -> Case:
-    """Group sparsity: 14 of 20 groups of 4 are zero."""
+def group_case(margin: float = MARGIN) -> Case:
+    """Group sparsity with this margin: 14 of 20 groups of 4 are zero."""
     w, direction = _rows(np.random.default_rng(0), (20, 4), 6)
-    return _planted("group sparsity", GroupLasso(STRENGTH, axes=1, scale_by_size=False), w, direction, scales=FAST)
+    return _planted(
+        "group sparsity", GroupLasso(STRENGTH, axes=1, scale_by_size=False), w, direction, margin, scales=FAST
+    )
 
 
 def sparse_case(margin: float = MARGIN) -> Case:
@@ -64,19 +77,24 @@ def sparse_case(margin: float = MARGIN) -> Case:
     return _planted("sparsity", L1(STRENGTH), w, direction, margin)
 
 
+def sign_case() -> Case:
+    """Signs: 30 entries at a level, towards which the loss alone pushes them, too."""
+    rng = np.random.default_rng(1)
+    signs = np.where(rng.random(30) < 0.5, -1.0, 1.0)
+    return _planted("signs", Binary(2 * STRENGTH), signs, signs * (0.5 + 0.5 * rng.random(30)), condition=1.0)
+
+
 def _further_cases() -> list[Case]:
     rng = np.random.default_rng(1)
     entries, direction = _rows(rng, (40,), 10)
     rows, outward = _rows(rng, (20, 4), 6)
     rows[:6] *= rng.random((6, 4)) < 0.7  # zeros within the groups, too
-    signs = np.where(rng.random(30) < 0.5, -1.0, 1.0)
     short_steps = {
         "solver": ProximalGradient(local=True),
         "stopping": SubgradientNorm(0.3, max_iterations=1000, power=0.6),
     }
     return [
         _planted("sparse groups", SparseGroupLasso(STRENGTH, axes=1), rows, outward),
-        _planted("signs", Binary(2 * STRENGTH), signs, signs * (0.5 + 0.5 * rng.random(30)), condition=1.0),
         _planted(
             "sparsity, MCP",
             MCP(STRENGTH, gamma=3.0),
@@ -123,23 +141,56 @@ def logistic_case() -> Case:
     return _solved("sparsity, logistic", L1(0.06), problem, {"RAMDA": 0.1, "RMDA": 0.5})
 
 
-def given_case(psi: Regularizer) -> Case:
-    """A planted problem for any psi that fits (20, 4), (40,) or (8, 6); nonconvex: the limit of the run decides."""
-    rng, reasons = np.random.default_rng(5), set()
+def chosen(settings: Settings, usual: Callable[[], list[Case]]) -> list[Case]:
+    """The usual cases, or the one of the regularizer that was given, if there is one."""
+    if settings.regularizer is None:
+        return usual()
+    case = given_case(settings.regularizer)
+    return [] if case is None else [case]
+
+
+def given_case(psi: Regularizer) -> Case | None:
+    """A problem whose solution has structure, for any psi that fits a (20, 4), (40,) or (8, 6) array; None where no
+    structured point with a positive margin is found, as for smooth psi and for constraints.
+
+    The sizes of the solution and of the noise go with the margin that psi allows, for psi that scale. For nonconvex psi
+    the limit of each run decides, and subproblems are solved near W_{t-1}: the global minimiser of (4) need not
+    converge. Raises ValueError for a psi that fits no array of these shapes.
+    """
+    for w in _structured(psi):
+        widest = float(psi.margin(w, -psi.project_subdifferential(w, 0 * w)))
+        if not 0 < widest < np.inf:
+            continue
+        size = widest / 0.2 if psi.homogeneous else 1.0
+        direction, margin = np.random.default_rng(6).standard_normal(w.shape), 0.75 * widest
+        problem = planted(psi, size * w, margin, direction, condition=2.0, noise=1.2 * size)
+        if psi.convex:
+            return Case(str(psi), psi, problem, known(problem, psi, size * w))
+        return Case(str(psi), psi, problem, None, parts={"solver": NEARBY})
+    return None
+
+
+def _structured(psi: Regularizer) -> Iterator[Array]:
+    """Proximal points, with structure, of arrays with zero rows or of rank one."""
+    shapes: list[tuple[int, ...]] = []
+    reasons: set[str] = set()
     for shape in ((20, 4), (40,), (8, 6)):
         try:
             psi.check(shape)
+            shapes.append(shape)
         except ValueError as error:
             reasons.add(str(error))
-            continue
-        rows, direction = _rows(rng, shape, shape[0] // 4)
-        w = np.asarray(psi.prox(2 * rows + 0.01 * direction, 1.0))
-        widest = float(psi.margin(w, -psi.project_subdifferential(w, 0 * w)))
-        case = _planted(str(psi), psi, w, direction, min(MARGIN, widest / 2), condition=2.0)
-        return case if psi.convex else Case(case.name, psi, case.problem, None)
-    raise ValueError(
-        f"{psi} fits none of the problems, of shapes (20, 4), (40,) and (8, 6): {'; '.join(sorted(reasons))}"
-    )
+    if not shapes:
+        raise ValueError(f"{psi} fits no array of shape (20, 4), (40,) or (8, 6): {'; '.join(sorted(reasons))}")
+    for shape in shapes:
+        rng = np.random.default_rng(5)
+        signs = np.where(rng.random(shape) < 0.5, -1.0, 1.0)
+        rows = signs * (2 + rng.random(shape))
+        rows[shape[0] // 3 :] = 0.0
+        for array in [rows, 1.5 * np.outer(signs[:, 0], signs[0])] if len(shape) == 2 else [rows]:
+            w = np.asarray(psi.prox(array, 0.25))
+            if np.any(w != 0) and psi.manifold(w).dimension <= 0.7 * w.size:
+                yield w
 
 
 @cache

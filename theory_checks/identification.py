@@ -53,7 +53,7 @@ from optkit.minimize import Progress
 from optkit.solvers import SubgradientNorm
 
 from . import drawing
-from .cases import Case, data_case, given_case, sparse_case, structure_cases
+from .cases import Case, chosen, data_case, group_case, sign_case, sparse_case, structure_cases
 from .findings import Finding, Outcome, Picture, proportion
 from .inexact import WorstSubgradient
 from .methods import controls, under_test
@@ -123,9 +123,10 @@ def check(settings: Settings) -> Outcome:
 
 
 def _cases(settings: Settings) -> list[Case]:
-    if settings.regularizer is not None:
-        return [given_case(settings.regularizer)]
-    return [*structure_cases(), data_case(settings.data)]
+    """All structures and the real data; a smoke test leaves out the slow ones."""
+    if settings.smoke:
+        return chosen(settings, lambda: [group_case(), sparse_case(), sign_case(), data_case(settings.data)])
+    return chosen(settings, lambda: [*structure_cases(), data_case(settings.data)])
 
 
 def _runs(settings: Settings, case: Case, methods: dict[str, Callable[..., ProximalMethod]]) -> dict[str, list[Run]]:

@@ -46,6 +46,36 @@ class WorstSubgradient(SubproblemSolver):
 
 
 @dataclass(frozen=True)
+class SpreadSubgradient(SubproblemSolver):
+    """A point with min ||s|| <= epsilon_t and Q(point) <= Q(start) that is bad in the objective and for the structure.
+
+    Half of epsilon_t is spent along the nonzero entries of the solution, all with the sign that shrinks them, half by
+    WorstSubgradient. It needs SubgradientNorm as the method's stopping rule, and solves exactly without.
+    """
+
+    exact: SubproblemSolver = field(default_factory=Automatic)
+
+    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
+        return self.exact.supports(psi, problem)
+
+    def solve(
+        self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
+    ) -> Solution:
+        best = self.exact.solve(problem, psi, start)
+        if not isinstance(stopping, SubgradientNorm):
+            return best
+        signs, reached = np.sign(best.point), stopping.begin(problem, psi, start)
+        for share in 0.5 ** np.arange(1, 20):
+            error = share * problem.scale * stopping.epsilon * signs / max(float(np.linalg.norm(signs)), 1.0)
+            rule = replace(stopping, epsilon=share * stopping.epsilon)
+            tilted = replace(problem, linear=problem.linear + error)
+            point = WorstSubgradient(self.exact).solve(tilted, psi, start, rule).point
+            if reached(point, start, 1):
+                return Solution(point, 1, problem.residual(point, psi), True)
+        return best
+
+
+@dataclass(frozen=True)
 class ObjectiveGap(SubproblemSolver):
     """The point between the solution and the start at which Q is so much above its minimum: what stopping at an
     objective gap allows. Structure of the solution that the start does not have is lost, however small the gap.
@@ -66,8 +96,8 @@ class ObjectiveGap(SubproblemSolver):
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
     ) -> Solution:
         best = self.exact.solve(problem, psi, start).point
-        allowed, share = float(problem.objective(best, psi)) + self.gap, 1.0
-        while share > 1e-12 and float(problem.objective(best + share * (start - best), psi)) > allowed:
-            share /= 2
-        point = best + share * (start - best)
+        allowed = float(problem.objective(best, psi)) + self.gap
+        shares = 0.5 ** np.arange(50)
+        points = (best + share * (start - best) for share in shares)
+        point = next((p for p in points if float(problem.objective(p, psi)) <= allowed), best)
         return Solution(point, 1, problem.residual(point, psi), True)

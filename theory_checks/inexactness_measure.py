@@ -47,17 +47,17 @@ from optkit.regularizers import L1
 from optkit.solvers import Automatic, SubgradientNorm
 
 from . import drawing
-from .cases import Case, group_case, sparse_case
+from .cases import Case, chosen, group_case, sparse_case
 from .findings import Finding, Outcome, Picture, proportion
-from .inexact import ObjectiveGap
-from .inexactness_measure_runs import MARGIN, SpreadSubgradient, Trial, given_case, trial
+from .inexact import ObjectiveGap, SpreadSubgradient
+from .inexactness_measure_runs import Trial, trial
 from .methods import under_test
 from .settings import Settings
-from .truth import known, planted
 
 NAME = "inexactness_measure"
 SUMMABLE = SubgradientNorm(0.3, power=0.6)
 SMALL_GAP = 1e-10
+MARGIN = 0.15
 STEPS = 500
 """No run on a planted problem is longer: T0 is well below half of it."""
 
@@ -149,32 +149,15 @@ def _example_figure(gaps: list[float], residuals: list[float]) -> Figure:
 
 def _cases(settings: Settings) -> list[tuple[Case, int]]:
     """The problems with the steps of their runs; none for a psi without structure."""
-    if settings.regularizer is not None:
-        given = given_case(settings.regularizer)
-        return [] if given is None else [(given, settings.steps)]
-    cases = [sparse_case()] if settings.smoke else [group_case(), sparse_case()]
-    return [(_with_margin(case), min(settings.steps, STEPS)) for case in cases]
-
-
-def _with_margin(case: Case) -> Case:
-    """The same solution planted with this check's margin."""
-    assert case.truth is not None
-    w = case.truth.point
-    problem = planted(case.psi, w, MARGIN, np.random.default_rng(6).standard_normal(w.shape))
-    return replace(case, problem=problem, truth=known(problem, case.psi, w))
+    cases = chosen(
+        settings, lambda: [sparse_case(MARGIN)] if settings.smoke else [group_case(MARGIN), sparse_case(MARGIN)]
+    )
+    steps = min(settings.steps, STEPS) if settings.regularizer is None else settings.steps
+    return [(case, steps) for case in cases]
 
 
 def _runs(settings: Settings) -> Outcome:
-    cases = _cases(settings)
-    if not cases:
-        yield Finding(
-            NAME,
-            f"{settings.regularizer} has no structure that a measure of inexactness could miss",
-            True,
-            "no structured point with a positive margin was found",
-            "nothing to test",
-        )
-    for case, steps in cases:
+    for case, steps in _cases(settings):
         shown: dict[str, list[Any]] = {}
         for label, make in under_test(settings).items():
             method = case.method(label, make)

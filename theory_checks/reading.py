@@ -94,7 +94,7 @@ def method(text: str, psi: Regularizer | None, key: str = "--method") -> tuple[C
     named = {name: make for name, make in registry.methods().items() if "psi" in inspect.signature(make).parameters}
     make = _find(given.name, named, "method", "MODULE:FUNCTION", key)
     function = partial(make, **_arguments(make, given.arguments, key)) if given.arguments else make
-    case = group_case() if psi is None else given_case(psi)
+    case = (None if psi is None else given_case(psi)) or group_case()
     _tried(f"{key}: {given.name}", lambda: _try_method(function, case))
     return function, given.label
 

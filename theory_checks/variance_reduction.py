@@ -37,7 +37,7 @@ from optkit.core import Array
 from optkit.minimize import Progress
 
 from . import drawing
-from .cases import Case, given_case, logistic_case, sparse_case
+from .cases import Case, chosen, logistic_case, sparse_case
 from .decay import Measure, follow, length, looks, vanishes
 from .findings import Finding, Outcome, Picture, slope
 from .methods import under_test
@@ -109,9 +109,7 @@ def check(settings: Settings) -> Outcome:
 
 
 def _cases(settings: Settings) -> list[Case]:
-    if settings.regularizer is not None:
-        return [given_case(settings.regularizer)]
-    return [sparse_case()] if settings.smoke else [sparse_case(), logistic_case()]
+    return chosen(settings, lambda: [sparse_case()] if settings.smoke else [sparse_case(), logistic_case()])
 
 
 def _controls() -> dict[str, Callable[[Case], ProximalMethod]]:
