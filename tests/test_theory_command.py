@@ -22,11 +22,11 @@ from optkit.algorithms import ProximalMethod
 from optkit.cli import main
 from optkit.regularizers import L1, GroupLasso
 from optkit.theory_checks import CHECKS, Finding, Outcome, Picture, Settings, command, load, run
-from optkit.theory_checks.markdown import MARK
-from optkit.theory_checks.markdown import text as markdown_text
-from optkit.theory_checks.prose import Bullets, Display, Paragraph, blocks, label
-from optkit.theory_checks.record import plain
-from optkit.theory_checks.terminal import table
+from optkit.theory_checks.reporting.markdown import MARK
+from optkit.theory_checks.reporting.markdown import text as markdown_text
+from optkit.theory_checks.reporting.prose import Bullets, Display, Paragraph, blocks, label
+from optkit.theory_checks.reporting.record import plain
+from optkit.theory_checks.reporting.terminal import table
 
 NASTY = "||w|| <= <script>alert('x')</script> & a_b *c* _d_ [e](f) #1 \\n"
 DOCSTRING = """Theorem 9: a <b>bold</b> statement.

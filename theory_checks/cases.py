@@ -182,12 +182,12 @@ def _structured(psi: Regularizer) -> Iterator[Array]:
             reasons.add(str(error))
     if not shapes:
         raise ValueError(f"{psi} fits no array of shape (20, 4), (40,) or (8, 6): {'; '.join(sorted(reasons))}")
-    for shape in shapes:
+    for fitting in shapes:
         rng = np.random.default_rng(5)
-        signs = np.where(rng.random(shape) < 0.5, -1.0, 1.0)
-        rows = signs * (2 + rng.random(shape))
-        rows[shape[0] // 3 :] = 0.0
-        for array in [rows, 1.5 * np.outer(signs[:, 0], signs[0])] if len(shape) == 2 else [rows]:
+        signs = np.where(rng.random(fitting) < 0.5, -1.0, 1.0)
+        rows = signs * (2 + rng.random(fitting))
+        rows[fitting[0] // 3 :] = 0.0
+        for array in [rows, 1.5 * np.outer(signs[:, 0], signs[0])] if len(fitting) == 2 else [rows]:
             w = np.asarray(psi.prox(array, 0.25))
             if np.any(w != 0) and psi.manifold(w).dimension <= 0.7 * w.size:
                 yield w

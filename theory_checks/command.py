@@ -78,8 +78,8 @@ def execute(options: argparse.Namespace) -> int:
     for name in options.names:
         if name not in CHECKS:
             raise registry.DataError(f"there is no check {name!r}; {registry.allowed(name, CHECKS)}")
-    from . import terminal  # these import what the help need not wait for
-    from .report import Destination
+    from .reporting import terminal  # these import what the help need not wait for
+    from .reporting.report import Destination
     from .running import run
 
     destination = Destination(options.out, options.markdown)
@@ -101,7 +101,7 @@ def _tell(finding: Finding) -> None:
     """Print the finding beside the progress bar, not through it."""
     from tqdm import tqdm
 
-    from .terminal import line
+    from .reporting.terminal import line
 
     tqdm.write(line(finding), file=sys.stdout)
     sys.stdout.flush()

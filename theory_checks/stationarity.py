@@ -6,9 +6,9 @@ display of the printed proof means the subdifferential of psi where it says psi.
 Assumptions: those of `variance_reduction`, which measures (13), (14) and the estimates; exact subproblems, so that (7)
 holds with epsilon_t = 0; the subdifferential of a convex psi is outer semicontinuous everywhere.
 
-Measured, at 100 steps of each run: the left side of (7), from psi and not as the solver reports it, beside epsilon_t (or
-1e-8 ||V_t|| where subproblems are solved exactly); dist(0, dF(What_t)) with the exact gradient, and ||W_t - W|| to the solution, which
-is planted or found by a deterministic method to a residual of 1e-13.
+Measured, at 100 steps of each run: the left side of (7), from psi and not as the solver reports it, beside epsilon_t
+(or 1e-8 ||V_t|| where subproblems are solved exactly); dist(0, dF(What_t)) with the exact gradient; and ||W_t - W|| to
+the solution, which is planted or found by a deterministic method to a residual of 1e-13.
 
 Rule: as in `variance_reduction`: Student's 95 % interval of the fitted exponent over the seeds lies below -0.05.
 

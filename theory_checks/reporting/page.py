@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-from .findings import Finding, Picture
+from optkit.theory_checks.findings import Finding, Picture
+from optkit.theory_checks.running import CheckResult, Results
+
 from .prose import Bullets, Display, blocks, label, spans
-from .running import CheckResult, Results
 from .summary import HOW_TO_READ, TITLE, conditions, duration, headline, kind, pictures, share, verdict
 
 PAGE = """\
@@ -37,7 +38,7 @@ def report(results: Results, images: Mapping[str, bytes]) -> str:
     """The whole page; `images` has the PNG of each file of `summary.pictures`."""
     names = pictures(results)
     sections = [_section(check, [images[name] for name in names.get(check.name, [])]) for check in results.checks]
-    title, style = escape(TITLE), files("optkit.theory_checks").joinpath("page.css").read_text("utf-8")
+    title, style = escape(TITLE), files("optkit.theory_checks.reporting").joinpath("page.css").read_text("utf-8")
     return PAGE.format(title=title, style=style, body="\n".join([_top(results), *sections]))
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from optkit.registry import DataError
+from optkit.theory_checks.running import Results
 
 from . import markdown, page
 from .record import record
-from .running import Results
 from .summary import pictures
 
 NAMES = ("results.json", "report.html", "report.md")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from optkit import registry
+from optkit.theory_checks.findings import Finding
+from optkit.theory_checks.running import CheckResult, Results
+from optkit.theory_checks.settings import Settings
 
-from .findings import Finding
-from .running import CheckResult, Results
-from .settings import Settings
 from .summary import cores, pictures, verdict, versions
 
 

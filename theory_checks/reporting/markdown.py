@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from optkit.theory_checks.running import CheckResult, Results
+
 from .prose import Bullets, Display, blocks, label, spans
-from .running import CheckResult, Results
 from .summary import HOW_TO_READ, TITLE, conditions, duration, headline, kind, pictures, share, verdict
 
 MARK = "<!-- Written by `optkit theory`; changes made here are lost. -->"

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 import optkit
-
-from .findings import Finding
-from .running import CheckResult, Results
+from optkit.theory_checks.findings import Finding
+from optkit.theory_checks.running import CheckResult, Results
 
 TITLE = "The theory, tested on runs"
 HOW_TO_READ = (

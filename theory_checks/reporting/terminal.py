@@ -6,9 +6,10 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-from . import CHECKS
-from .findings import Finding
-from .running import Results
+from optkit.theory_checks import CHECKS
+from optkit.theory_checks.findings import Finding
+from optkit.theory_checks.running import Results
+
 from .summary import duration, headline, share, verdict
 
 VERDICT = len("HOLDS, but must not")  # the longest
