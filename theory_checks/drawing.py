@@ -38,9 +38,9 @@ def mismatch(title: str, runs: Mapping[str, Sequence[Any]]) -> Figure:
     return figure
 
 
-def times(runs: Mapping[str, Sequence[Sequence[int | None]]], names: Sequence[str], what: str) -> Figure:
+def times(title: str, runs: Mapping[str, Sequence[Sequence[int | None]]], names: Sequence[str], what: str) -> Figure:
     """T0 of every seed (a cross at the top where there is none) for each of the named settings."""
-    figure, ax = axes("", what, "T0")
+    figure, ax = axes(title, what, "T0")
     highest = max((t for of in runs.values() for seeds in of for t in seeds if t is not None), default=1)
     for i, (colour, (label, of_method)) in enumerate(zip(COLOURS, runs.items(), strict=False)):
         for place, seeds in enumerate(of_method):
@@ -49,20 +49,16 @@ def times(runs: Mapping[str, Sequence[Sequence[int | None]]], names: Sequence[st
             y = np.array([2 * highest if t is None else t for t in seeds])
             ax.scatter(x[found], y[found], color=colour, s=14, label=label if place == 0 else None)
             ax.scatter(x[~found], y[~found], color=colour, s=24, marker="x")
+    ax.scatter([], [], color="0.3", s=24, marker="x", label="does not identify")
     ax.set_yscale("log")
     ax.set_xticks(range(len(names)), names)
     ax.legend(fontsize="small")
     return figure
 
 
-def decays(steps: Sequence[int], runs: Mapping[str, Sequence[Any]], what: str) -> Figure:
-    """A quantity over steps, every seed, with the power of t fitted to their median."""
-    return powers(steps, runs, "step", what)
-
-
-def powers(x: Sequence[float], runs: Mapping[str, Any], x_name: str, y_name: str) -> Figure:
-    """y against x, every seed of each kind of run, with the power of x fitted to their median."""
-    figure, ax = axes("", x_name, y_name)
+def powers(title: str, x: Sequence[float], runs: Mapping[str, Any], x_name: str, y_name: str) -> Figure:
+    """y against x, every seed of each kind of run (thin), with the power of x fitted to their median."""
+    figure, ax = axes(title, x_name, y_name)
     for colour, (label, of_method) in zip(COLOURS, runs.items(), strict=False):
         values = np.asarray(of_method, dtype=float)
         exponent, factor = np.polyfit(np.log(x), np.log(np.median(values, axis=0)), 1)
@@ -70,5 +66,8 @@ def powers(x: Sequence[float], runs: Mapping[str, Any], x_name: str, y_name: str
         ax.plot(x, np.exp(factor) * np.asarray(x) ** exponent, color=colour, label=f"{label}: exponent {exponent:.2f}")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    if len(x) < 10:  # a tick for each
+        ax.set_xticks(x, [f"{value:g}" for value in x])
+        ax.minorticks_off()
     ax.legend(fontsize="small")
     return figure

@@ -186,7 +186,9 @@ def _margins(settings: Settings) -> Outcome:
             if margin == 0:
                 yield _degenerate(_identifies(case, label, runs, control=True), runs)
     caption = "T0 of every seed against the nondegeneracy margin, sparsity; crosses did not identify."
-    yield Picture(f"{NAME}-margin", caption, drawing.times(times, [f"{margin:g}" for margin in margins], "margin"))
+    yield Picture(
+        f"{NAME}-margin", caption, drawing.times("sparsity", times, [f"{margin:g}" for margin in margins], "margin")
+    )
 
 
 def _tolerances(settings: Settings) -> Outcome:
@@ -232,4 +234,6 @@ def _tolerances(settings: Settings) -> Outcome:
         )
     shown = {label: [[run.t0 for run in runs[f"{label}, {rule}"]] for rule in rules] for label in under_test(settings)}
     caption = "T0 of every seed for exact and for inexact subproblems; crosses did not identify."
-    yield Picture(f"{NAME}-tolerance", caption, drawing.times(shown, list(rules), "tolerance of the subproblems"))
+    yield Picture(
+        f"{NAME}-tolerance", caption, drawing.times("sparsity", shown, list(rules), "tolerance of the subproblems")
+    )

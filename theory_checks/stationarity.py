@@ -74,7 +74,9 @@ def check(settings: Settings) -> Outcome:
                 yield vanishes(NAME, f"{label}: W_t converges to the solution: {case.name}", far, length(settings))
         caption = f"{case.name}: distance of What_t from stationarity over steps, all seeds, with the fits."
         name = f"{NAME}-{case.name.replace(',', '').replace(' ', '-')}"
-        yield Picture(name, caption, drawing.decays(looks(length(settings)), curves, "dist(0, dF(What_t))"))
+        yield Picture(
+            name, caption, drawing.powers(case.name, looks(length(settings)), curves, "step", "dist(0, dF(What_t))")
+        )
 
 
 def _solved(label: str, case: Case, runs: list[list[Array]]) -> Finding:

@@ -105,7 +105,11 @@ def check(settings: Settings) -> Outcome:
                 yield vanishes(NAME, statement, _spread(runs["P"]), length(settings), control=True)
         caption = f"{case.name}: distance of the estimate from the exact gradient over steps, all seeds, with the fits."
         name = f"{NAME}-{case.name.replace(',', '').replace(' ', '-')}"
-        yield Picture(name, caption, drawing.decays(looks(length(settings)), curves, "distance from grad f(W_t)"))
+        yield Picture(
+            name,
+            caption,
+            drawing.powers(case.name, looks(length(settings)), curves, "step", "distance from grad f(W_t)"),
+        )
 
 
 def _cases(settings: Settings) -> list[Case]:
