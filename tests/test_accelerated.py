@@ -103,6 +103,27 @@ def test_half_a_step_falls_without_convexity(psi: Regularizer) -> None:
     assert all(after <= before + 1e-12 * abs(before) for before, after in zip(values, values[1:], strict=False))
 
 
+# --- near the start ---------------------------------------------------------------------------------------------------
+
+
+def test_local_steps_stay_where_global_ones_run_away() -> None:
+    """MCP is bounded: with a small metric the linear term wins far from 0, and 0 is a stationary point all the same."""
+    psi, posed = MCP(1.0, gamma=2.0), Subproblem(np.array([0.5]), np.zeros(1), 1e-2, 1.0)
+    near = ProximalGradient(TIGHT, local=True).solve(posed, psi, np.array([0.1]))
+    far = ProximalGradient(TIGHT).solve(posed, psi, np.array([0.1]))
+    assert near.converged and near.point == 0 and float(posed.residual(near.point, psi)) == 0
+    assert far.converged and far.point == pytest.approx(-50.0)
+    assert float(posed.objective(far.point, psi)) < float(posed.objective(near.point, psi))
+
+
+@pytest.mark.parametrize("psi", [L1(0.3), GroupLasso(0.5, axes=0), RankConstraint(3)], ids=repr)
+def test_local_changes_nothing_where_psi_is_convex_or_not_weakly_convex(psi: Regularizer) -> None:
+    posed, start = problem(100.0)
+    plain, local = (ProximalGradient(TIGHT, local=local).solve(posed, psi, start) for local in (False, True))
+    np.testing.assert_array_equal(local.point, plain.point)
+    assert local.iterations == plain.iterations
+
+
 def iterates(solver: ProximalGradient, posed: Subproblem, psi: Regularizer, start: np.ndarray) -> list[np.ndarray]:
     points: list[np.ndarray] = []
 

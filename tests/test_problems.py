@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
+from sklearn.metrics import log_loss
 
-from optkit.problems import LeastSquares, LogisticRegression
+from optkit.problems import LeastSquares, LinearModel, LogisticRegression, SoftmaxRegression
 from optkit.problems.datasets import digits
 from optkit.problems.models import ConvNet
 
@@ -14,18 +18,77 @@ RNG = np.random.default_rng(0)
 FEATURES, LABELS = RNG.standard_normal((30, 4)), np.sign(RNG.standard_normal(30))
 
 
-@pytest.mark.parametrize("kind", [LeastSquares, LogisticRegression])
-def test_gradient_is_that_of_the_value(kind: type) -> None:
-    problem, w = kind(FEATURES, LABELS), RNG.standard_normal(4)
-    expected = np.asarray(approx_fprime(w, problem.value, 1e-7))
-    np.testing.assert_allclose(problem.gradient(w, RNG), expected, atol=1e-5)
+CLASSES = np.eye(3)[RNG.integers(3, size=30)]
+PROBLEMS = {
+    "least squares": LeastSquares(FEATURES, LABELS),
+    "least squares, ridge": LeastSquares(FEATURES, LABELS, ridge=0.3),
+    "least squares, matrix": LeastSquares(FEATURES, RNG.standard_normal((30, 3)), ridge=0.3),
+    "logistic": LogisticRegression(FEATURES, LABELS),
+    "logistic, ridge": LogisticRegression(FEATURES, LABELS, ridge=0.3),
+    "softmax": SoftmaxRegression(FEATURES, CLASSES),
+    "softmax, ridge": SoftmaxRegression(FEATURES, CLASSES, ridge=0.3),
+}
+EACH = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 
 
-@pytest.mark.parametrize("kind", [LeastSquares, LogisticRegression])
-def test_batches_are_unbiased(kind: type) -> None:
-    w, batches = RNG.standard_normal(4), kind(FEATURES, LABELS, batch=5)
+def point(problem: LinearModel) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal(problem.start.shape)
+
+
+@EACH
+def test_gradient_is_that_of_the_value(problem: LinearModel) -> None:
+    w = point(problem)
+    expected = approx_fprime(w.ravel(), lambda flat: float(problem.value(flat.reshape(w.shape))), 1e-7)
+    np.testing.assert_allclose(problem.gradient(w, RNG).ravel(), expected, atol=1e-5)
+
+
+@EACH
+def test_batches_are_unbiased_with_the_second_moment_that_is_stated(problem: LinearModel) -> None:
+    """All batches of one row, and all ordered pairs of a few rows, by enumeration."""
+    few = replace(problem, features=problem.features[:6], targets=problem.targets[:6])
+    w = point(problem)
+    rows = [replace(few, features=few.features[[i]], targets=few.targets[[i]]).gradient(w, RNG) for i in range(6)]
+    pairs = [(a + b) / 2 for a in rows for b in rows]
+    for batch, drawn in ((1, rows), (2, pairs)):
+        np.testing.assert_allclose(np.mean(drawn, axis=0), few.gradient(w, RNG), atol=1e-12)
+        expected = np.mean(np.square(drawn), axis=0)
+        np.testing.assert_allclose(replace(few, batch=batch).second_moment(w), expected, atol=1e-12)
+    np.testing.assert_allclose(few.second_moment(w), few.gradient(w, RNG) ** 2, atol=1e-12)
+
+
+@EACH
+def test_batches_are_drawn_from_the_rows(problem: LinearModel) -> None:
+    w, batches = point(problem), replace(problem, batch=5)
     mean = np.mean([batches.gradient(w, RNG) for _ in range(4000)], axis=0)
-    np.testing.assert_allclose(mean, kind(FEATURES, LABELS).gradient(w, RNG), atol=0.05)
+    np.testing.assert_allclose(mean, problem.gradient(w, RNG), atol=0.1)
+
+
+def test_softmax_is_the_cross_entropy_of_scikit_learn() -> None:
+    problem = PROBLEMS["softmax"]
+    w = point(problem)
+    scores = np.exp(FEATURES @ w)
+    probabilities = scores / scores.sum(axis=1, keepdims=True)
+    assert float(problem.value(w)) == pytest.approx(log_loss(CLASSES.argmax(axis=1), probabilities))
+    assert np.isfinite(problem.value(1e4 * w)) and np.all(np.isfinite(problem.gradient(1e4 * w, RNG)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: SoftmaxRegression(FEATURES, LABELS),
+            r"one 1.0 in each row .* shape \(30,\); numpy.eye\(k\)\[labels\]",
+        ),
+        (lambda: SoftmaxRegression(FEATURES, 2 * CLASSES), "one 1.0 in each row"),
+        (lambda: LogisticRegression(FEATURES, CLASSES), r"vector \(n,\), got \(30, 3\); SoftmaxRegression"),
+        (lambda: LeastSquares(FEATURES, LABELS, ridge=-1.0), "ridge must be a finite number >= 0, got -1.0"),
+        (lambda: LeastSquares(FEATURES, LABELS, batch=0), "batch must be an integer >= 1, got 0"),
+        (lambda: LeastSquares(FEATURES, np.ones((30, 2, 2))), r"got shapes \(30, 4\) and \(30, 2, 2\)"),
+    ],
+)
+def test_what_a_problem_refuses(make: Callable[[], LinearModel], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_huge_margins_stay_finite() -> None:

@@ -76,7 +76,7 @@ def test_how_a_part_is_written() -> None:
     lasso = {"name": "GroupLasso", "strength": 1e-4, "axes": [0, 2], "scale_by_size": True}
     assert to_data(GroupLasso(1e-4, axes=(0, 2))) == lasso
     rule = {"name": "SubgradientNorm", "epsilon": 0.1, "max_iterations": 7, "power": 0.0}
-    solver = {"name": "ProximalGradient", "default": rule, "backtracking": False}
+    solver = {"name": "ProximalGradient", "default": rule, "backtracking": False, "local": False}
     assert to_data(ProximalGradient(SubgradientNorm(0.1, 7))) == solver
 
 

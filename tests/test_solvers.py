@@ -37,6 +37,7 @@ SOLVERS = (
     NewtonRaphson(),
     ProximalGradient(),
     ProximalGradient(backtracking=True),
+    ProximalGradient(local=True),
     AcceleratedProximalGradient(),
 )
 

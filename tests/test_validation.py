@@ -21,6 +21,7 @@ from optkit.algorithms import (
     DecayingAveraging,
     DualAveraging,
     MovingAverage,
+    PowerWeighting,
     SqrtWeighting,
     SquareRootRamp,
     Stages,
@@ -82,6 +83,7 @@ class Range(NamedTuple):
 
 NOT_FINITE = (math.nan, math.inf, -math.inf, np.float32("nan"))
 NONNEGATIVE = Range("a finite number >= 0", (0, 0.0, 1e30, np.float32(0.5)), (-1, -1e-30, *NOT_FINITE))
+NUMBER = Range("a finite number", (-1, 0, 0.5, 1e30), NOT_FINITE)
 POSITIVE = Range("a finite number > 0", (1e-30, 1, 1e30), (0, 0.0, -1e-30, *NOT_FINITE))
 FRACTION = Range("a number in (0, 1]", (1e-30, 0.5, 1), (0.0, -0.5, 1.5, 2, *NOT_FINITE))
 DECAY = Range("a number in [0, 1)", (0, 0.999), (1, 1.0, -1e-30, *NOT_FINITE))
@@ -130,6 +132,7 @@ NUMBERS: list[tuple[str, Callable[[Any], Any], Range]] = [
     ("averaging", lambda x: DecayingAveraging(x), NONNEGATIVE),
     ("power", lambda x: DecayingAveraging(1.0, power=x), POSITIVE),
     ("offset", lambda x: DecayingAveraging(1.0, offset=x), NONNEGATIVE),
+    ("power", lambda x: PowerWeighting(x), NUMBER),
     ("value", lambda x: Constant(x), POSITIVE),
     ("epsilon", lambda x: CubeRoot(x), POSITIVE),
     ("beta", lambda x: AdamRoot(beta=x), DECAY),

@@ -83,12 +83,14 @@ def planted(
 
 def _subgradient(psi: Regularizer, w: Array, margin: float, direction: Array) -> Array:
     """The subgradient of psi at w with this margin that is nearest to a multiple of direction."""
-    low, high = 0.0, 1e3
+    low, high = 0.0, 100.0
+    if margin == 0:
+        return psi.project_subdifferential(w, high * direction)
     for _ in range(100):
         middle = (low + high) / 2
         u = psi.project_subdifferential(w, middle * direction)
         low, high = (middle, high) if float(psi.margin(w, -u)) > margin else (low, middle)
-    return psi.project_subdifferential(w, (high if margin == 0 else low) * direction)
+    return psi.project_subdifferential(w, low * direction)
 
 
 def solve(problem: Any, psi: Regularizer, start: Array, tolerance: float = 1e-13, limit: int = 200_000) -> Truth:
