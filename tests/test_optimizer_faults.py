@@ -146,6 +146,12 @@ class RestartsAtOnce(Faulty):
 # --- groups -----------------------------------------------------------------------------------------------------------
 
 
+@breaks("a_restart_waits_for_the_gradient_of_each_parameter")
+class ForgetsEpsilon(Faulty):
+    def method_of(self, parameter: Tensor, group: dict[str, Any]) -> Any:
+        return self.method(group)
+
+
 @breaks("groups_walk_as_separate_optimizers")
 class OneRegularizer(Faulty):
     def method(self, group: Any) -> Any:

@@ -38,7 +38,7 @@ def point(problem: LinearModel) -> np.ndarray:
 @EACH
 def test_gradient_is_that_of_the_value(problem: LinearModel) -> None:
     w = point(problem)
-    expected = approx_fprime(w.ravel(), lambda flat: float(problem.value(flat.reshape(w.shape))), 1e-7)
+    expected = np.asarray(approx_fprime(w.ravel(), lambda flat: float(problem.value(flat.reshape(w.shape))), 1e-7))
     np.testing.assert_allclose(problem.gradient(w, RNG).ravel(), expected, atol=1e-5)
 
 

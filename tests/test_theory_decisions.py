@@ -75,7 +75,7 @@ def test_t0_is_the_first_step_from_which_on_the_structure_is_the_limits() -> Non
 
     minimize(case.problem, method, steps=400, seed=3, callback=record)
     run = watch(case, method, 400, 3)
-    assert run.t0 == max(t for t, count in enumerate(wrong, start=1) if count) + 1 <= 200
+    assert run.t0 is not None and run.t0 == max(t for t, count in enumerate(wrong, start=1) if count) + 1 <= 200
     assert run.mismatch == [wrong[t - 1] for t in run.looks] and run.wrong == 0
     short = watch(case, method, run.t0, 3)  # on the manifold at its last step alone
     assert short.t0 is None and short.wrong > 0

@@ -60,7 +60,7 @@ def test_solve_agrees_with_cvxpy_on_least_squares(psi: Regularizer) -> None:
     smooth = cp.sum_squares(FEATURES @ w - MATRIX) / 120 + 0.05 * cp.sum_squares(w)
     cp.Problem(cp.Minimize(smooth + penalty)).solve(solver=cp.CLARABEL)
     assert truth.residual <= 1e-13
-    np.testing.assert_allclose(truth.point, w.value, atol=1e-4)
+    np.testing.assert_allclose(truth.point, np.asarray(w.value), atol=1e-4)
 
 
 def test_solve_agrees_with_cvxpy_on_logistic_regression() -> None:
@@ -70,7 +70,7 @@ def test_solve_agrees_with_cvxpy_on_logistic_regression() -> None:
     losses = cp.sum(cp.logistic(cp.multiply(-LABELS, FEATURES @ w))) / 60
     cp.Problem(cp.Minimize(losses + 0.05 * cp.sum_squares(w) + 0.05 * cp.norm1(w))).solve(solver=cp.CLARABEL)
     assert truth.residual <= 1e-13 and 0 < np.count_nonzero(truth.point) < 8
-    np.testing.assert_allclose(truth.point, w.value, atol=1e-4)
+    np.testing.assert_allclose(truth.point, np.asarray(w.value), atol=1e-4)
 
 
 def test_solve_stays_near_its_start_under_a_nonconvex_psi() -> None:
@@ -84,7 +84,7 @@ def test_solve_stays_near_its_start_under_a_nonconvex_psi() -> None:
 def test_the_network_has_the_gradient_of_its_value_and_the_moments_of_its_batches() -> None:
     problem = network_case().problem
     w = problem.start
-    expected = approx_fprime(w.ravel(), lambda flat: float(problem.value(flat.reshape(w.shape))), 1e-7)
+    expected = np.asarray(approx_fprime(w.ravel(), lambda flat: float(problem.value(flat.reshape(w.shape))), 1e-7))
     np.testing.assert_allclose(gradient(problem, w).ravel(), expected, atol=1e-6)
     drawn = [problem.gradient(w, RNG) for _ in range(20_000)]
     np.testing.assert_allclose(np.mean(np.square(drawn), axis=0), problem.second_moment(w), rtol=0.1)

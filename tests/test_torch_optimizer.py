@@ -112,7 +112,7 @@ def test_a_checkpoint_of_another_kind_is_refused_and_nothing_changes() -> None:
         "group 0 has the method 'ramda', this optimizer's 'proxgen'": RAMDA(groups(net)).state_dict(),
         "group 0 has the method None": torch.optim.AdamW(net.parameters()).state_dict(),
         "group 0 has the regularizer .*9.0.*, this optimizer's": ProxGen(groups(net, L1(9.0))).state_dict(),
-        "format version 99, this optkit reads 2; load it with": other_version(optimizer),
+        "format version 99, this optkit reads 3; load it with": other_version(optimizer),
     }
     for words, state in others.items():
         with pytest.raises(ValueError, match=words):

@@ -86,15 +86,17 @@ def test_restart_scales_epsilon_and_ramps_the_averaging_from_the_next_step_on() 
     assert (net.weight == 0).any()
 
 
-def test_a_parameter_frozen_over_a_restart_keeps_its_structure() -> None:
+@pytest.mark.parametrize("epsilon_scale", [1.0, 0.1])
+def test_a_parameter_frozen_over_restarts_keeps_its_structure(epsilon_scale: float) -> None:
     net = Net()
-    optimizer = RAMDA(groups(net, GroupLasso(0.2, axes=(0,))), lr=0.1, averaging=0.1)
+    optimizer = RAMDA(groups(net, GroupLasso(0.2, axes=(0,))), lr=0.1, averaging=0.1, epsilon=0.5)
     train(net, optimizer, 5)
     group = next(g for g in optimizer.param_groups if any(p is net.weight for p in g["params"]))
     before = optimizer.structured_value(net.weight, group)
     net.weight.requires_grad_(False)
     net.weight.grad = None
-    optimizer.restart()
-    net.bias.grad = torch.ones_like(net.bias)
-    optimizer.step()
-    assert torch.equal(optimizer.structured_value(net.weight, group), before)
+    for _ in range(2):
+        optimizer.restart(epsilon_scale)
+        net.bias.grad = torch.ones_like(net.bias)
+        optimizer.step()
+        assert torch.equal(optimizer.structured_value(net.weight, group), before)

@@ -12,7 +12,7 @@ from .state import keys
 if TYPE_CHECKING:
     from .optimizer import MethodOptimizer
 
-VERSION = 2
+VERSION = 3
 """The version of the format of `state_dict`."""
 
 SAME = ("method", "regularizer")

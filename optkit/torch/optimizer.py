@@ -300,7 +300,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         work = _work(parameter)
         if not self.state.get(parameter):
             return work
-        method = self.method(group)
+        method = self.method_of(parameter, group)
         return method.structured(work, unpack(self.state[parameter], method))
 
     def regularized(self) -> Iterator[tuple[str, Tensor, dict[str, Any]]]:
@@ -368,6 +368,12 @@ class MethodOptimizer(torch.optim.Optimizer):
         """The method that the plain data of a parameter group describe."""
         return self.recipe.method(group)
 
+    def method_of(self, parameter: Tensor, group: dict[str, Any]) -> ProximalMethod:
+        """The method that took the last step of a parameter of the group: the group's, but with the metric's epsilon
+        from before the restarts since then."""
+        epsilon = self.state.get(parameter, {}).get("stale")
+        return self.method(group if epsilon is None else {**group, "epsilon": epsilon})
+
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy.deepcopy: torch.optim keeps only the groups and the state."""
         self._learn()
@@ -384,11 +390,12 @@ class MethodOptimizer(torch.optim.Optimizer):
 
     def _commit_restart(self, group: dict[str, Any]) -> None:
         if group["pending_restart"]:
+            epsilon = group.get("epsilon")
             group.update(self._restarted(group))
             for parameter in group["params"]:
                 if parameter in self.state:
                     # until its next gradient What_t stays as it is
-                    self.state[parameter] = {**self.state[parameter], "stale": True}
+                    self.state[parameter] = {"stale": epsilon, **self.state[parameter]}
 
     def called(self, parameter: Tensor) -> str:
         """The name of a parameter, or its place."""

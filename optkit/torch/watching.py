@@ -69,7 +69,7 @@ class Watch:
     def _looks(self, optimizer: MethodOptimizer) -> Iterator[tuple[str, Look]]:
         """The name of each regularized parameter and what is seen of it, after one solve."""
         for name, parameter, group in optimizer.regularized():
-            point, method = optimizer.structured_value(parameter, group), optimizer.method(group)
+            point, method = optimizer.structured_value(parameter, group), optimizer.method_of(parameter, group)
             data = optimizer.state.get(parameter)
             state = unpack(data, method) if data else None
             before = self._anchor(parameter, data, point)

@@ -160,6 +160,18 @@ def a_restart_waits_for_the_next_step(trial: OptimizerTrial) -> None:
     equal(run.solutions(), solutions, "What_t after restart() and before")
 
 
+def a_restart_waits_for_the_gradient_of_each_parameter(trial: OptimizerTrial) -> None:
+    """After restart() What_t of a parameter stays as it is while the parameter has no gradient."""
+    run = trial.run(strength=3.0).steps(3)
+    before = run.solutions()["weight"]
+    for k in (3, 4):
+        run.optimizer.restart(**_restarts(run.optimizer))
+        run.put(k)
+        run.net.weight.grad = None
+        run.optimizer.step()
+        equal(run.solutions()["weight"], before, "What_t after a restart and before, without a gradient")
+
+
 def twins_walk_alike(trial: OptimizerTrial) -> None:
     """Two optimizers with the same gradients walk alike, bit by bit, also beside each other."""
     one, two = trial.run(), trial.run()
@@ -185,4 +197,5 @@ LAWS: tuple[Callable[[OptimizerTrial], None], ...] = (
     an_overflow_is_refused,
     a_restart_begins_anew,
     a_restart_waits_for_the_next_step,
+    a_restart_waits_for_the_gradient_of_each_parameter,
 )
