@@ -162,7 +162,7 @@ def a_restart_waits_for_the_next_step(trial: OptimizerTrial) -> None:
 
 def a_restart_waits_for_the_gradient_of_each_parameter(trial: OptimizerTrial) -> None:
     """After restart() What_t of a parameter stays as it is while the parameter has no gradient."""
-    run = trial.run(strength=3.0)
+    run = trial.run()
     for group in run.optimizer.param_groups:
         group.update({"epsilon": 0.1} if "epsilon" in group else {})  # large enough to be seen
     before = run.steps(3).solutions()["weight"]
