@@ -127,7 +127,7 @@ def test_a_method_under_test_takes_the_place_of_ours_and_of_the_control_of_its_n
         ("seeds", 1, ValueError),
         ("steps", 99, ValueError),
         ("workers", 0, ValueError),
-        ("data", "cifar", ValueError),
+        ("data", ("cifar",), ValueError),
         ("smoke", 1, TypeError),
         ("method", 3, TypeError),
         ("regularizer", 0.1, TypeError),

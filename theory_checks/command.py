@@ -51,7 +51,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, what in (("seeds", "runs of each kind, at least 2"), ("steps", "steps of each run, at least 100")):
         add(f"--{name}", type=int, metavar="N", help=f"{what} (default: {FULL[name]})")
     add("--workers", type=int, metavar="N", help="runs at a time (default: all cores)")
-    add("--data", choices=("digits", "a9a", "mnist"), default="digits", help="the real data (default: digits)")
+    sets = ("digits", "a9a", "mnist")
+    add("--data", choices=sets, nargs="+", default=["digits"], help="real data to test on, too (default: digits)")
     add(
         "--method",
         metavar="METHOD",
@@ -117,7 +118,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     amount: dict[str, Any] = dict(SMOKE if options.smoke else FULL, workers=cpu_count())
     amount |= {name: getattr(options, name) for name in amount if getattr(options, name) is not None}
     try:
-        settings = Settings(**amount, smoke=options.smoke, data=options.data)
+        settings = Settings(**amount, smoke=options.smoke, data=tuple(options.data))
     except ValueError as error:
         raise registry.DataError(f"--{error}") from error
     psi = None if options.regularizer is None else reading.regularizer(options.regularizer)

@@ -123,9 +123,12 @@ def check(settings: Settings) -> Outcome:
 
 def _cases(settings: Settings) -> list[Case]:
     """All structures and the real data; a smoke test leaves out the slow ones."""
-    if settings.smoke:
-        return chosen(settings, lambda: [group_case(), sparse_case(), sign_case(), data_case(settings.data)])
-    return chosen(settings, lambda: [*structure_cases(), data_case(settings.data)])
+
+    def usual() -> list[Case]:
+        made = [group_case(), sparse_case(), sign_case()] if settings.smoke else structure_cases()
+        return [*made, *map(data_case, settings.data)]
+
+    return chosen(settings, usual)
 
 
 def _runs(settings: Settings, case: Case, methods: dict[str, Callable[..., ProximalMethod]]) -> dict[str, list[Run]]:

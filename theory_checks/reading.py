@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -119,11 +119,12 @@ def _try_method(function: Callable[..., Any], case: Case) -> None:
         minimize(case.problem, made, steps=1)
 
 
-def data(name: str) -> None:
-    """Fetch the data that a check may need. Raises DataError, one line, where it can not be had."""
+def data(names: Iterable[str]) -> None:
+    """Fetch the data that a check may need. Raises DataError, one line, where they can not be had."""
     sources: dict[str, Callable[[], Any]] = {"a9a": lambda: libsvm("a9a"), "mnist": mnist}
-    if name in sources:
-        _tried(f"--data: {name}", sources[name])
+    for name in names:
+        if name in sources:
+            _tried(f"--data: {name}", sources[name])
 
 
 def _find(name: str, known: Mapping[str, Any], what: str, form: str, key: str) -> Callable[..., Any]:

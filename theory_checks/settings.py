@@ -21,7 +21,7 @@ DATA = ("digits", "a9a", "mnist")
 class Settings:
     """seeds: runs of each kind, >= 2;  steps: of each run, >= 100;  workers: processes;  smoke: fewer kinds of runs;
     method: a function of psi that makes the method to test in the place of RAMDA and RMDA, with its name;
-    regularizer: psi in the place of the structures;  data: of the problems that are not made up.
+    regularizer: psi in the place of the structures;  data: sets for the problems that are not made up, of DATA.
 
     Raises ValueError or TypeError naming the field.
     """
@@ -33,14 +33,15 @@ class Settings:
     method: Callable[[Regularizer], ProximalMethod] | None = None
     method_name: str = "method"
     regularizer: Regularizer | None = None
-    data: str = "digits"
+    data: tuple[str, ...] = ("digits",)
 
     def __post_init__(self) -> None:
         validate.count("seeds", self.seeds, least=2)
         validate.count("steps", self.steps, least=100)
         validate.count("workers", self.workers)
         validate.flag("smoke", self.smoke)
-        validate.choice("data", self.data, DATA)
+        for name in self.data:
+            validate.choice("data", name, DATA)
         if self.method is not None and not callable(self.method):
             raise TypeError(f"method must be a function of a regularizer, got {self.method!r}")
         if self.regularizer is not None:

@@ -50,7 +50,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
-    values: dict[str, Any] = {name: getattr(settings, name) for name in ("seeds", "steps", "workers", "smoke", "data")}
+    values: dict[str, Any] = {name: getattr(settings, name) for name in ("seeds", "steps", "workers", "smoke")}
+    values["data"] = list(settings.data)
     values["method"] = None if settings.method is None else settings.method_name
     try:
         values["regularizer"] = plain(registry.to_data(settings.regularizer))

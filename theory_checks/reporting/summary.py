@@ -73,7 +73,7 @@ def conditions(results: Results) -> list[tuple[str, str]]:
         ),
         ("regularizer", "one for each structure" if settings.regularizer is None else str(settings.regularizer)),
         ("runs", f"{settings.seeds} seeds of {settings.steps} steps" + (", smoke test" if settings.smoke else "")),
-        ("data", f"made up, and {settings.data}"),
+        ("data", f"made up, and {', '.join(settings.data)}"),
         ("time", f"{duration(results.seconds)} with {_count(settings.workers, 'worker')} on {_count(cores(), 'core')}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
         ("system", f"{platform.system()} on {platform.machine()}"),
