@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DATA ?= digits
 
 .PHONY: help demo test slow theory theory-smoke bench lint clean
 .DEFAULT_GOAL := help
@@ -15,6 +16,7 @@ help:
 	@echo "make bench   time the subproblem solvers on one core and write docs/benchmarks.md (minutes)"
 	@echo "make lint    check style and types: ruff, mypy, pyright"
 	@echo "make clean   remove .venv, build output and caches (not runs/)"
+	@echo "More real data (OPTKIT_DATA or downloaded): make theory DATA=\"digits a9a mnist\""
 	@echo "Another interpreter than python3 (3.11 or newer): make PYTHON=python3.12 ..."
 
 demo: $(INSTALLED)
@@ -27,7 +29,7 @@ slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m slow
 
 theory: $(INSTALLED)
-	$(BIN)/optkit theory --markdown docs/theory.md
+	$(BIN)/optkit theory --data $(DATA) --markdown docs/theory.md
 
 theory-smoke: $(INSTALLED)
 	$(BIN)/optkit theory --smoke --out runs/theory-smoke

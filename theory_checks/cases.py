@@ -164,9 +164,11 @@ def given_case(psi: Regularizer) -> Case | None:
         size = widest / 0.2 if psi.homogeneous else 1.0
         direction, margin = np.random.default_rng(6).standard_normal(w.shape), 0.75 * widest
         problem = planted(psi, size * w, margin, direction, condition=2.0, noise=1.2 * size)
+        scales = {"RAMDA": size, "ProxGen": size}  # the others' steps go with the gradient's size by themselves
+        rule = SubgradientNorm(0.05 * widest, max_iterations=1000, power=0.6)
         if psi.convex:
-            return Case(str(psi), psi, problem, known(problem, psi, size * w))
-        return Case(str(psi), psi, problem, None, parts={"solver": NEARBY})
+            return Case(str(psi), psi, problem, known(problem, psi, size * w), {"stopping": rule}, scales)
+        return Case(str(psi), psi, problem, None, {"solver": NEARBY, "stopping": rule}, scales)
     return None
 
 
@@ -198,17 +200,28 @@ def data_case(name: str) -> Case:
     """Real images or persons: softmax regression with groups of a pixel's weights, or sparse logistic regression."""
     if name == "a9a":
         table = libsvm("a9a")
-        persons = LogisticRegression(_unit(table.features, 0.25), table.labels, batch=256, ridge=0.01)
-        return _solved("a9a, sparsity", L1(_share(L1(1.0), persons, 0.1)), persons, {"RAMDA": 0.1})
-    split = digits() if name == "digits" else mnist()
-    images = split.train_images[:, 0].astype(np.float64)
-    if name == "mnist":  # the mean of four pixels, as in digits: fewer groups have a wider margin
-        images = images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
-    pixels = images.reshape(len(images), -1)
-    classes, batch = np.eye(split.classes)[split.train_labels], 256 if name == "digits" else 1024
-    problem = SoftmaxRegression(_unit(pixels, 0.5), classes, batch=batch, ridge=0.03)
-    strength = _share(GroupLasso(1.0, axes=1), problem, 0.4 if name == "digits" else 0.43)
-    return _solved(f"{name}, group sparsity", GroupLasso(strength, axes=1), problem, {"RAMDA": 0.1, "RMDA": 1.0})
+        persons = LogisticRegression(_unit(table.features, 0.25), table.labels, batch=1024, ridge=0.01)
+        return _solved(
+            "a9a, sparsity", L1(_share(L1(1.0), persons, 0.1)), persons, {"RAMDA": 1.2, "RMDA": 20.0, "ProxSGD": 5.0}
+        )
+    images, labels, batch, share, scales = _digits() if name == "digits" else _mnist()
+    pixels = images.reshape(len(images), -1).astype(np.float64)
+    problem = SoftmaxRegression(_unit(pixels, 0.5), np.eye(10)[labels], batch=batch, ridge=0.03)
+    strength = _share(GroupLasso(1.0, axes=1), problem, share)
+    return _solved(f"{name}, group sparsity", GroupLasso(strength, axes=1), problem, scales)
+
+
+def _digits() -> tuple[Array, Array, int, float, Mapping[str, float]]:
+    """Images, labels, batch, share of the strength at which all is zero, and factors on learning rates."""
+    split = digits()
+    return split.train_images, split.train_labels, 256, 0.4, {"RAMDA": 0.1}
+
+
+def _mnist() -> tuple[Array, Array, int, float, Mapping[str, float]]:
+    """The same of MNIST, with the means of four pixels: fewer groups have a wider margin."""
+    split = mnist()
+    images = split.train_images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
+    return images, split.train_labels, 1024, 0.43, {"RAMDA": 0.3, "RMDA": 20.0, "ProxSGD": 5.0}
 
 
 def _rows(rng: np.random.Generator, shape: tuple[int, ...], active: int) -> tuple[Array, Array]:
