@@ -8,7 +8,15 @@ from functools import partial
 
 import pytest
 
-from optkit.algorithms import ConstantAveraging, ProximalMethod, SquareRootRamp, named, ramda
+from optkit.algorithms import (
+    ConstantAveraging,
+    DecayingAveraging,
+    PowerWeighting,
+    ProximalMethod,
+    SquareRootRamp,
+    named,
+    ramda,
+)
 from optkit.core import Regularizer
 from optkit.regularizers import L1, GroupLasso
 from optkit.testing import BACKENDS, METHOD_LAWS, check_method
@@ -20,6 +28,14 @@ NAMED = {
     for name, make in vars(named).items()
     if getattr(make, "__module__", "") == named.__name__ and not name.startswith("_")
 }
+
+
+def powers(psi: Regularizer, lr: float) -> ProximalMethod:
+    """RAMDA with the schedules of the theory checks."""
+    averaging = DecayingAveraging(3.0, power=1.0, offset=0.0)
+    return replace(ramda(psi, lr, averaging), weighting=PowerWeighting(-0.55))
+
+
 METHODS: dict[str, Callable[..., ProximalMethod]] = {
     **NAMED,
     "ramda, c = 1": partial(named.ramda, averaging=1.0),
@@ -29,6 +45,7 @@ METHODS: dict[str, Callable[..., ProximalMethod]] = {
     "proxgen with amsgrad": partial(named.proxgen, amsgrad=True),
     "proxssi as published": partial(named.proxssi, betas=(0.9, 0.9), weight_decay=0.1, published=True),
     "averaged proxsgd": averaged,
+    "ramda with powers of t": powers,
     "dual averaging in Adam's metric": dual_adam,
 }
 OTHERS = [name for name in BACKENDS if name != "numpy64"]

@@ -10,8 +10,17 @@ from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, 
 from optkit.solvers import Automatic, SubgradientNorm
 
 
+class Inexact(SubproblemSolver):
+    """Goes away from the solution that another solver, `exact`, finds."""
+
+    exact: SubproblemSolver
+
+    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
+        return self.exact.supports(psi, problem)
+
+
 @dataclass(frozen=True)
-class WorstSubgradient(SubproblemSolver):
+class WorstSubgradient(Inexact):
     """A point with min ||s|| <= epsilon_t and Q(point) <= Q(start): as bad for the structure as (7) allows.
 
     The exact solution of Q + <e, w> has -e in the subdifferential of Q. All of e pushes one entry that is zero in the
@@ -22,9 +31,6 @@ class WorstSubgradient(SubproblemSolver):
     """
 
     exact: SubproblemSolver = field(default_factory=Automatic)
-
-    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
-        return self.exact.supports(psi, problem)
 
     def solve(
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
@@ -46,7 +52,7 @@ class WorstSubgradient(SubproblemSolver):
 
 
 @dataclass(frozen=True)
-class SpreadSubgradient(SubproblemSolver):
+class SpreadSubgradient(Inexact):
     """A point with min ||s|| <= epsilon_t and Q(point) <= Q(start) that is bad in the objective and for the structure.
 
     Half of epsilon_t is spent along the nonzero entries of the solution, all with the sign that shrinks them, half by
@@ -54,9 +60,6 @@ class SpreadSubgradient(SubproblemSolver):
     """
 
     exact: SubproblemSolver = field(default_factory=Automatic)
-
-    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
-        return self.exact.supports(psi, problem)
 
     def solve(
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
@@ -76,7 +79,7 @@ class SpreadSubgradient(SubproblemSolver):
 
 
 @dataclass(frozen=True)
-class ObjectiveGap(SubproblemSolver):
+class ObjectiveGap(Inexact):
     """The point between the solution and the start at which Q is so much above its minimum: what stopping at an
     objective gap allows. Structure of the solution that the start does not have is lost, however small the gap.
 
@@ -88,9 +91,6 @@ class ObjectiveGap(SubproblemSolver):
 
     gap: float
     exact: SubproblemSolver = field(default_factory=Automatic)
-
-    def supports(self, psi: Regularizer, problem: Subproblem) -> str | None:
-        return self.exact.supports(psi, problem)
 
     def solve(
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
