@@ -187,10 +187,13 @@ class ProximalMethod:
         """One step from w: S with the gradient at w: S. Leaves its arguments as they are."""
         return self.step_all([w], [grad], [state])[0]
 
+    def decayed(self, w: Array) -> Array:
+        """W_{t-1} after weight decay, where the step begins.  w: S."""
+        return (1 - self.lr * self.weight_decay) * w if self.weight_decay else w
+
     def step_all(self, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]) -> list[Step]:
         """One step for each array of a list."""
-        if self.weight_decay:
-            ws = [(1 - self.lr * self.weight_decay) * w for w in ws]
+        ws = [self.decayed(w) for w in ws]
         results = self.kernel(self, ws, grads, states)
         return [self._average(w, state, solution) for w, (solution, state) in zip(ws, results, strict=True)]
 

@@ -139,7 +139,7 @@ def look(
 
 def _margin(method: ProximalMethod, point: Array, state: Any, before: Array | None) -> float | None:
     """None where psi has no margin, or is absent from the subproblem: its weight is 0."""
-    anchor = point if before is None else (1 - method.lr * method.weight_decay) * before
+    anchor = point if before is None else method.decayed(before)
     problem = method.subproblem(anchor, state)
     if not problem.weight > 0:
         return None

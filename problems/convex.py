@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -26,6 +27,8 @@ class LinearModel(ABC):
     targets: Array
     batch: int | None = None
     ridge: float = 0.0
+    curvature: ClassVar[float]
+    """The largest second derivative of a row's loss by its predictions."""
 
     def __post_init__(self) -> None:
         validate.floating("features", self.features)
@@ -45,6 +48,13 @@ class LinearModel(ABC):
         """The origin, (d,) or (d, k)."""
         features, shape = self.features, (self.features.shape[1], *self.targets.shape[1:])
         return array_namespace(features).zeros(shape, dtype=features.dtype, device=device(features))
+
+    @property
+    def smoothness(self) -> float:
+        """A Lipschitz constant of grad f: curvature * (largest singular value of features)^2 / n + ridge."""
+        xp = array_namespace(self.features)
+        largest = float(xp.linalg.svdvals(self.features)[0])
+        return self.curvature * largest**2 / self.features.shape[0] + self.ridge
 
     def value(self, w: Array) -> Array:
         """f(w), a 0-d array.  w: (d,) or (d, k)."""
@@ -89,6 +99,8 @@ class LeastSquares(LinearModel):
     features: (n, d);  targets: (n,) or (n, k);  batch: rows a stochastic gradient sees, None for all;  ridge: >= 0.
     """
 
+    curvature = 1.0
+
     def _losses(self, predictions: Array, targets: Array) -> Array:
         squares = 0.5 * (predictions - targets) ** 2
         return squares if squares.ndim == 1 else array_namespace(squares).sum(squares, axis=1)
@@ -103,6 +115,8 @@ class LogisticRegression(LinearModel):
 
     features: (n, d);  targets: (n,);  batch: rows a stochastic gradient sees, None for all;  ridge: >= 0.
     """
+
+    curvature = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,6 +145,8 @@ class SoftmaxRegression(LinearModel):
     features: (n, d);  targets: (n, k), 1.0 at the class of a row and 0.0 elsewhere;  batch: rows a stochastic gradient
     sees, None for all;  ridge: >= 0. The weights w are (d, k): a row for each feature.
     """
+
+    curvature = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()

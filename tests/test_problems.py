@@ -57,6 +57,14 @@ def test_batches_are_unbiased_with_the_second_moment_that_is_stated(problem: Lin
 
 
 @EACH
+def test_the_gradient_is_as_smooth_as_stated(problem: LinearModel) -> None:
+    for _ in range(50):
+        v, w = (3 * RNG.standard_normal(problem.start.shape) for _ in range(2))
+        change = np.linalg.norm(problem.gradient(v, RNG) - problem.gradient(w, RNG))
+        assert change <= problem.smoothness * np.linalg.norm(v - w) * (1 + 1e-12)
+
+
+@EACH
 def test_batches_are_drawn_from_the_rows(problem: LinearModel) -> None:
     w, batches = point(problem), replace(problem, batch=5)
     mean = np.mean([batches.gradient(w, RNG) for _ in range(4000)], axis=0)

@@ -226,12 +226,12 @@ def test_status_130_when_interrupted_and_no_report(checks: FakeChecks, capsys: p
 
 
 def test_smoke_is_a_start_from_which_seeds_and_steps_differ(checks: FakeChecks) -> None:
-    assert theory("--smoke", "--steps", "300") == 0
-    assert checks.seen is not None and (checks.seen.seeds, checks.seen.steps, checks.seen.smoke) == (5, 300, True)
+    assert theory("--smoke", "--steps", "1500") == 0
+    assert checks.seen is not None and (checks.seen.seeds, checks.seen.steps, checks.seen.smoke) == (6, 1500, True)
 
 
 def test_only_the_named_checks(checks: FakeChecks, capsys: pytest.CaptureFixture[str]) -> None:
-    assert theory("--seeds", "3", "second") == 0
+    assert theory("--seeds", "7", "second") == 0
     assert [check["name"] for check in data()["checks"]] == ["second"]
 
 
@@ -246,9 +246,9 @@ def test_the_table_keeps_its_columns_in_line(checks: FakeChecks) -> None:
 
 MISTAKES = [
     (["frist"], "there is no check 'frist'; did you mean 'first'? allowed: first, second"),
-    (["--seeds", "1"], "--seeds must be an integer >= 2, got 1"),
+    (["--seeds", "5"], "--seeds: 5 decide nothing; give at least 6"),
     (["--seeds", "x"], "--seeds: invalid int value: 'x'"),
-    (["--steps", "10"], "--steps must be an integer >= 100, got 10"),
+    (["--steps", "999"], "--steps: 999 decide nothing; give at least 1000"),
     (["--workers", "0"], "--workers must be an integer >= 1, got 0"),
     (["--data", "cifar"], "invalid choice: 'cifar'"),
     (["--unknown"], "unrecognized arguments: --unknown; see optkit --help"),

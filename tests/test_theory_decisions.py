@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,19 @@ import pytest
 from scipy import stats
 
 from optkit import minimize
-from optkit.algorithms import ConstantWeighting, PowerWeighting, SqrtWeighting
+from optkit.algorithms import ConstantWeighting, PowerWeighting, SqrtWeighting, proxgen, rmda
 from optkit.core import Regularizer, Subproblem
 from optkit.minimize import Progress
 from optkit.regularizers import L1, GroupLasso
 from optkit.solvers import Automatic, SubgradientNorm
-from optkit.theory_checks import Finding, Settings
+from optkit.theory_checks import Finding, Settings, identification, inexact_proxgen, stationarity
 from optkit.theory_checks.cases import sparse_case
 from optkit.theory_checks.decay import looks, vanishes
 from optkit.theory_checks.findings import mean_interval, proportion, slope
 from optkit.theory_checks.identification import watch
 from optkit.theory_checks.inexact import ObjectiveGap, WorstSubgradient
 from optkit.theory_checks.methods import CONTROLS, THEORY, controls, under_test
+from optkit.theory_checks.truth import known
 
 RNG = np.random.default_rng(0)
 
@@ -58,6 +60,22 @@ def test_a_quantity_vanishes_when_its_exponent_does_not_by_chance(exponent: floa
     t = np.array(looks(2000))
     runs: Any = [t**exponent * np.exp(0.05 * RNG.standard_normal(t.size)) for _ in range(6)]
     assert vanishes("check", "statement", runs, 2000).holds is holds
+
+
+def test_nan_is_no_success_of_a_control() -> None:
+    runs: Any = [np.full(len(looks(100)), np.nan)] * 3
+    assert not vanishes("check", "statement", runs, 100, control=True).passed
+
+
+def test_one_zero_does_not_make_a_decay() -> None:
+    flat = np.ones(len(looks(1000)))
+    flat[-1] = 0.0
+    assert not vanishes("check", "statement", [flat] * 3, 1000).holds
+
+
+def test_an_interval_of_one_run_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least two independent runs, got 1"):
+        mean_interval([0.3])
 
 
 def test_what_is_not_random_vanishes() -> None:
@@ -104,6 +122,57 @@ def test_an_objective_gap_is_kept_and_loses_the_structure() -> None:
     assert 0 < float(problem.objective(point, psi)) - least <= 1e-6
     assert np.all(point != 0) and np.count_nonzero(best) == 0
     np.testing.assert_array_equal(ObjectiveGap(0.0).solve(problem, psi, start).point, best)
+
+
+def test_the_worst_subgradient_pushes_the_block_nearest_to_leaving() -> None:
+    """The largest entry is in the first group, the least margin in the second."""
+    psi = GroupLasso(1.0, axes=1, scale_by_size=False)
+    linear = np.array([[0.9, 0.0, 0.0, 0.0], [0.49, 0.49, 0.49, 0.49]])
+    problem, rule = Subproblem(linear, np.zeros((2, 4)), 1.0, 1.0), SubgradientNorm(0.05)
+    point = WorstSubgradient(exact=Automatic()).solve(problem, psi, np.full((2, 4), -0.5), rule).point
+    assert np.all(point[0] == 0) and np.all(point[1] != 0)
+
+
+def test_margins_and_tolerances_come_out_on_short_runs() -> None:
+    settings = Settings(seeds=6, steps=1000, smoke=True)
+    found = [*identification._margins(settings), *identification._tolerances(settings)]
+    findings = [item for item in found if isinstance(item, Finding)]
+    assert [finding.statement for finding in findings if not finding.passed] == []
+    assert sum(finding.control for finding in findings) == 4
+
+
+def test_a_wrong_truth_is_reported() -> None:
+    case = sparse_case()
+    assert case.truth is not None
+    off = replace(case, truth=known(case.problem, case.psi, case.truth.point + 1e-3))
+    runs = [watch(off, off.method("RAMDA", THEORY["RAMDA"]), 100, 0)]
+    assert not identification._nondegenerate(off, runs).holds
+    assert identification._nondegenerate(case, [watch(case, case.method("RMDA", THEORY["RMDA"]), 100, 0)]).holds
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_7_holds_for_exact_steps_also_after_weight_decay(decay: float) -> None:
+    case = sparse_case()
+    held: list[bool] = []
+    method, previous = proxgen(case.psi, 0.05, weight_decay=decay), case.problem.start
+
+    def record(progress: Progress) -> None:
+        nonlocal previous
+        held.append(stationarity.solved(case, progress, previous))
+        previous = progress.w
+
+    minimize(case.problem, method, steps=20, callback=record)
+    assert all(held)
+
+
+def test_theorem_4_comes_out_on_short_runs() -> None:
+    found = [
+        item for item in inexact_proxgen.check(Settings(seeds=3, steps=1000, smoke=True)) if isinstance(item, Finding)
+    ]
+    assert [finding.statement for finding in found if not finding.passed] == []
+    assert len(found) == 5
+    mine = Settings(seeds=2, steps=200, smoke=True, method=lambda psi: rmda(psi), method_name="rmda")
+    assert list(inexact_proxgen.check(mine)) == []  # anchored at W_0
 
 
 def test_powers_hold_the_other_weightings() -> None:

@@ -14,8 +14,8 @@ from optkit.solvers import Automatic, SubgradientNorm
 from optkit.theory_checks import inexactness_measure as module
 from optkit.theory_checks.cases import sparse_case
 from optkit.theory_checks.findings import Finding, Picture
-from optkit.theory_checks.inexact import ObjectiveGap
-from optkit.theory_checks.inexactness_measure_runs import EVERY, Measured, SpreadSubgradient, trial
+from optkit.theory_checks.inexact import ObjectiveGap, SpreadSubgradient
+from optkit.theory_checks.inexactness_measure_runs import EVERY, Measured, trial
 from optkit.theory_checks.methods import THEORY
 from optkit.theory_checks.settings import Settings
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from optkit.algorithms import ProximalMethod
 from optkit.core import Array, Regularizer
-from optkit.problems import LogisticRegression, SoftmaxRegression
+from optkit.problems import LinearModel, LogisticRegression, SoftmaxRegression
 from optkit.problems.datasets import digits, libsvm, mnist
 from optkit.regularizers import L1, MCP, Binary, GroupLasso, NuclearNorm, SparseGroupLasso
 from optkit.solvers import ProximalGradient, SubgradientNorm
@@ -30,8 +30,8 @@ NEARBY = ProximalGradient(SubgradientNorm(1e-9, max_iterations=300), local=True)
 @dataclass(frozen=True)
 class Case:
     """name: the structure;  psi, problem: F = f + psi;  truth: the solution, or None where it depends on the run: then
-    it is the limit, found from the end of each run;  parts: solver, stopping and scale (a factor on our learning rates)
-    for the methods, where the defaults do not do.
+    it is the limit, found from the end of each run;  parts: solver and stopping for the methods, where the defaults do
+    not do;  scales: factors on the learning rates of our methods by label, such that they get to the limit in the runs.
     """
 
     name: str
@@ -94,7 +94,7 @@ def _further_cases() -> list[Case]:
         "stopping": SubgradientNorm(0.3, max_iterations=1000, power=0.6),
     }
     return [
-        _planted("sparse groups", SparseGroupLasso(STRENGTH, axes=1), rows, outward),
+        _planted("sparse groups", SparseGroupLasso(STRENGTH, axes=1), rows, outward, 0.09),
         _planted(
             "sparsity, MCP",
             MCP(STRENGTH, gamma=3.0),
@@ -190,9 +190,10 @@ def _structured(psi: Regularizer) -> Iterator[Array]:
         rows = signs * (2 + rng.random(fitting))
         rows[fitting[0] // 3 :] = 0.0
         for array in [rows, 1.5 * np.outer(signs[:, 0], signs[0])] if len(fitting) == 2 else [rows]:
-            w = np.asarray(psi.prox(array, 0.25))
-            if np.any(w != 0) and psi.manifold(w).dimension <= 0.7 * w.size:
-                yield w
+            for size in (1.0, 10.0, 100.0):
+                w = np.asarray(psi.prox(size * array, 0.25))
+                if np.any(w != 0) and psi.manifold(w).dimension <= 0.7 * w.size:
+                    yield w
 
 
 @cache
@@ -200,13 +201,13 @@ def data_case(name: str) -> Case:
     """Real images or persons: softmax regression with groups of a pixel's weights, or sparse logistic regression."""
     if name == "a9a":
         table = libsvm("a9a")
-        persons = LogisticRegression(_unit(table.features, 0.25), table.labels, batch=1024, ridge=0.01)
+        persons = LogisticRegression(_unit(table.features, LogisticRegression), table.labels, batch=1024, ridge=0.01)
         return _solved(
             "a9a, sparsity", L1(_share(L1(1.0), persons, 0.1)), persons, {"RAMDA": 1.2, "RMDA": 20.0, "ProxSGD": 5.0}
         )
     images, labels, batch, share, scales = _digits() if name == "digits" else _mnist()
     pixels = images.reshape(len(images), -1).astype(np.float64)
-    problem = SoftmaxRegression(_unit(pixels, 0.5), np.eye(10)[labels], batch=batch, ridge=0.03)
+    problem = SoftmaxRegression(_unit(pixels, SoftmaxRegression), np.eye(10)[labels], batch=batch, ridge=0.03)
     strength = _share(GroupLasso(1.0, axes=1), problem, share)
     return _solved(f"{name}, group sparsity", GroupLasso(strength, axes=1), problem, scales)
 
@@ -249,9 +250,9 @@ def _solved(name: str, psi: Regularizer, problem: Any, scales: Mapping[str, floa
     return Case(name, psi, problem, solve(problem, psi, problem.start), scales=scales)
 
 
-def _unit(features: Array, bend: float) -> Array:
-    """The features scaled so that the gradient of a loss of this curvature is 1-Lipschitz."""
-    return features / np.sqrt(bend * np.linalg.norm(features, 2) ** 2 / len(features))
+def _unit(features: Array, kind: type[LinearModel]) -> Array:
+    """The features scaled so that the gradient of this kind of loss is 1-Lipschitz."""
+    return features / np.sqrt(kind.curvature * np.linalg.norm(features, 2) ** 2 / len(features))
 
 
 def _share(unit: Regularizer, problem: Any, share: float) -> float:

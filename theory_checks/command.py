@@ -36,8 +36,10 @@ examples:
   optkit theory identification --regularizer '{{name: GroupLasso, strength: 0.2, axes: [1]}}'
 """
 
-SMOKE = {"seeds": 5, "steps": 1000}
+SMOKE = {"seeds": 6, "steps": 1000}
 FULL = {"seeds": 20, "steps": 2000}
+LEAST = SMOKE
+"""Fewer seeds and shorter runs decide nothing: intervals are too wide, and transients are not over."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("names", nargs="*", metavar="NAME", help="checks to run (default: all)")
     add("--list", action="store_true", help="print the checks and their titles")
     add("--smoke", action="store_true", help="{seeds} seeds of {steps} steps, and fewer kinds of runs".format(**SMOKE))
-    for name, what in (("seeds", "runs of each kind, at least 2"), ("steps", "steps of each run, at least 100")):
-        add(f"--{name}", type=int, metavar="N", help=f"{what} (default: {FULL[name]})")
+    for name, what in (("seeds", "runs of each kind"), ("steps", "steps of each run")):
+        add(f"--{name}", type=int, metavar="N", help=f"{what} (default: {FULL[name]}, at least {LEAST[name]})")
     add("--workers", type=int, metavar="N", help="runs at a time (default: all cores)")
     sets = ("digits", "a9a", "mnist")
     add("--data", choices=sets, nargs="+", default=["digits"], help="real data to test on, too (default: digits)")
@@ -117,6 +119,9 @@ def _settings(options: argparse.Namespace) -> Settings:
 
     amount: dict[str, Any] = dict(SMOKE if options.smoke else FULL, workers=cpu_count())
     amount |= {name: getattr(options, name) for name in amount if getattr(options, name) is not None}
+    for name, least in LEAST.items():
+        if amount[name] < least:
+            raise registry.DataError(f"--{name}: {amount[name]} decide nothing; give at least {least}")
     try:
         settings = Settings(**amount, smoke=options.smoke, data=tuple(options.data))
     except ValueError as error:

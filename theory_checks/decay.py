@@ -20,7 +20,8 @@ Measure = Callable[[Case, Progress, Array], Array | float]
 """measure(case, progress, previous): a number or an array at a step; previous is W_{t-1}."""
 
 AT_LEAST = -0.05
-"""A quantity tends to zero when the confidence interval of its exponent lies below this."""
+"""A quantity is seen to tend to zero when the confidence interval of its exponent lies below this. No finite run shows
+a limit: a limit other than zero that is small beside the last value would not be seen."""
 
 
 def length(settings: Settings) -> int:
@@ -56,9 +57,13 @@ def follow(
 def vanishes(check: str, statement: str, runs: Sequence[Sequence[Array]], steps: int, control: bool = False) -> Finding:
     """The claim that a quantity, one number a look, tends to zero: the exponent fitted to each run."""
     values = np.array([[float(value) for value in run] for run in runs])
+    if not np.all(np.isfinite(values)):
+        return Finding(check, f"{statement}: is finite", False, "NaN or infinity", "finite at every step looked at")
     if np.max(np.abs(values)) < 1e-12:
         return Finding(check, statement, True, "0 at all steps: it is not random", "0", control, {"exponents": []})
-    exponents = [slope(looks(steps), np.maximum(run, 1e-300)) for run in values]
+    exponents = [
+        slope(looks(steps), np.where(run > 0, run, np.min(run[run > 0], initial=np.max(run)))) for run in values
+    ]
     mean, low, high = mean_interval(exponents)
     first, last = np.median(values[:, 0]), np.median(values[:, -1])
     return Finding(

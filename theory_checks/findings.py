@@ -68,6 +68,8 @@ def proportion(successes: int, trials: int) -> tuple[float, float]:
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """(mean, low, high): Student's confidence interval over independent runs, at least two."""
     a = np.asarray(values, dtype=float)
+    if a.size < 2:
+        raise ValueError(f"an interval needs at least two independent runs, got {a.size}; raise seeds")
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, a.size - 1) * a.std(ddof=1) / np.sqrt(a.size))
     mean = float(a.mean())
     return mean, mean - half, mean + half

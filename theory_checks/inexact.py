@@ -23,9 +23,9 @@ class Inexact(SubproblemSolver):
 class WorstSubgradient(Inexact):
     """A point with min ||s|| <= epsilon_t and Q(point) <= Q(start): as bad for the structure as (7) allows.
 
-    The exact solution of Q + <e, w> has -e in the subdifferential of Q. All of e pushes one entry that is zero in the
-    solution, the one whose gradient is largest; it is epsilon_t long, or less until the second inequality holds. It
-    needs SubgradientNorm as the method's stopping rule, and solves exactly without.
+    The exact solution of Q + <e, w> has -e in the subdifferential of Q. All of e pushes the block that is nearest to
+    leaving the manifold, outwards; it is epsilon_t long, or less until the second inequality holds. It needs
+    SubgradientNorm as the method's stopping rule, and solves exactly without.
 
     Reference: RAMDA paper (NeurIPS 2024), condition (7).
     """
@@ -38,17 +38,24 @@ class WorstSubgradient(Inexact):
         best = self.exact.solve(problem, psi, start)
         if not isinstance(stopping, SubgradientNorm):
             return best
-        slope, upper = problem.gradient(best.point), float(problem.objective(start, psi))
-        candidates = np.where(best.point == 0, np.abs(slope), -1.0) if np.any(best.point == 0) else np.abs(slope)
-        error = np.zeros_like(slope)
-        error.flat[np.argmax(candidates)] = problem.scale * stopping.epsilon
-        error *= np.sign(slope)
+        upper, direction = float(problem.objective(start, psi)), _outward(problem, psi, best.point)
+        error = problem.scale * stopping.epsilon * direction
         for _ in range(40):
             point = self.exact.solve(replace(problem, linear=problem.linear + error), psi, start).point
             if float(problem.objective(point, psi)) <= upper:
                 return Solution(point, 1, problem.residual(point, psi), True)
             error = 0.75 * error
         return best
+
+
+def _outward(problem: Subproblem, psi: Regularizer, w: Array) -> Array:
+    """The direction, of length 1, that takes the block of w with the least margin off the manifold; 0 without one."""
+    slope = problem.gradient(w)
+    if not problem.weight:
+        return 0 * slope
+    margins = psi.block_margins(w, slope / problem.weight) + 0 * slope
+    pushed = np.where((margins == margins.min()) & np.isfinite(margins), slope, 0.0)
+    return pushed / (np.linalg.norm(pushed) or 1.0)
 
 
 @dataclass(frozen=True)

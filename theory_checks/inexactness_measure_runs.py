@@ -10,7 +10,7 @@ from optkit.solvers import Automatic
 
 from .cases import Case
 from .identification import Run, watch
-from .inexact import ObjectiveGap, SpreadSubgradient
+from .inexact import Inexact
 
 EVERY = 20
 """At every so many steps the gap is measured."""
@@ -55,7 +55,7 @@ class Trial:
 def trial(case: Case, method: ProximalMethod, steps: int, seed: int) -> Trial:
     """One run of the method, whose solver is measured."""
     solver = method.solver
-    exact = solver.exact if isinstance(solver, SpreadSubgradient | ObjectiveGap) else Automatic()
+    exact = solver.exact if isinstance(solver, Inexact) else Automatic()
     measured = Measured(solver, exact)
     run = watch(case, replace(method, solver=measured), steps, seed)
     last = measured.points[-1]

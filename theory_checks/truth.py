@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from optkit.core import Array, Manifold, Regularizer
 from optkit.problems import LeastSquares
-
-
-class Smooth(Protocol):
-    """f: where to start, its value, its (stochastic) gradient; `batch` None for exact gradients."""
-
-    @property
-    def start(self) -> Array: ...
-    @property
-    def batch(self) -> int | None: ...
-    def value(self, w: Array) -> Array: ...
-    def gradient(self, w: Array, rng: np.random.Generator) -> Array: ...
-    def second_moment(self, w: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -90,19 +78,29 @@ def _subgradient(psi: Regularizer, w: Array, margin: float, direction: Array) ->
         middle = (low + high) / 2
         u = psi.project_subdifferential(w, middle * direction)
         low, high = (middle, high) if float(psi.margin(w, -u)) > margin else (low, middle)
-    return psi.project_subdifferential(w, low * direction)
+    u = psi.project_subdifferential(w, low * direction)
+    if abs(float(psi.margin(w, -u)) - margin) > 1e-9:
+        raise ValueError(
+            f"{psi} has no subgradient of margin {margin:g} in this direction; its margin is at most "
+            f"{float(psi.margin(w, -u)):g}"
+        )
+    return u
 
 
 def solve(problem: Any, psi: Regularizer, start: Array, tolerance: float = 1e-13, limit: int = 200_000) -> Truth:
     """A stationary point of f + psi, from exact gradients: accelerated proximal gradient steps with restarts on the
     whole objective. No part of the methods under test but psi's prox; the residual certifies it independently.
 
-    For nonconvex psi: plain steps no longer than half the inverse weak convexity, which stay near the start.
+    For nonconvex psi: plain steps, no longer than half the inverse weak convexity where that is finite, which then stay
+    near the start. tolerance: of the residual, times the length of grad f at the start where that is longer than 1.
+
+    Raises ValueError where the limit of iterations comes first.
 
     Reference: O'Donoghue and Candes, "Adaptive restart for accelerated gradient schemes", 2015.
     """
     problem, point, ahead, momentum, curvature = exact(problem), start, start, 1.0, 1e-3
     rng = np.random.default_rng(0)
+    tolerance *= max(1.0, float(np.linalg.norm(problem.gradient(start, rng))))
     floor = 0.0 if psi.convex else 2 * (psi.weak_convexity if math.isfinite(psi.weak_convexity) else 0.0)
     for iteration in range(limit):
         slope = problem.gradient(ahead, rng)
@@ -111,7 +109,7 @@ def solve(problem: Any, psi: Regularizer, start: Array, tolerance: float = 1e-13
             new = psi.prox(ahead - slope / used, 1 / used)
             move = new - ahead
             bend = np.vdot(move, problem.gradient(new, rng) - slope)
-            if bend <= curvature * np.vdot(move, move) * (1 + 1e-6) or not np.any(move):
+            if not bend > curvature * np.vdot(move, move) * (1 + 1e-6):  # also where it is 0 or NaN
                 break
             curvature *= 2
         if iteration % 10 == 0 and stationarity(problem, psi, new) <= tolerance:
@@ -122,4 +120,6 @@ def solve(problem: Any, psi: Regularizer, start: Array, tolerance: float = 1e-13
             grown = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
             ahead, momentum = new + (momentum - 1) / grown * (new - point), grown
         point = new
-    return known(problem, psi, point)
+    raise ValueError(
+        f"no stationary point of f + {psi} within {limit} iterations: {stationarity(problem, psi, point):.1e}"
+    )

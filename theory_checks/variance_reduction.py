@@ -14,11 +14,13 @@ Assumptions, and how the runs meet them:
 - Stationary points exist: the losses are strongly convex.
 
 Measured, at 100 steps of each run: ||V_t / alpha_t - grad f(W_t)|| with the exact gradient; for the cubic-root metric
-||U_t / alpha_t - E[g * g]|| / ||E[g * g]|| with the exact second moment; for every metric its relative deviation from
-the mean over the seeds, which tends to zero when the randomness averages out (it is 0 for metrics without data).
+||U_t / alpha_t - E[g * g]|| / ||E[g * g]|| with the exact second moment; for every metric the relative difference of
+two seeds, which tends to zero when the randomness averages out (it is 0 for metrics without data).
 
 Rule: a power of t is fitted to each run from steps / 20 on; Student's 95 % interval of the mean exponent over the seeds
-lies below -0.05. The exponent is the effect size.
+lies below -0.05. The exponent is the effect size. What is decided is a decay: no finite run shows a limit, and
+one that is not zero, but small beside the last value (which is reported), would not be seen. Exponents of (13) and of
+c_t are fitted to 0.02.
 
 Controls that must fail: the plain stochastic gradient (ProxSGD with momentum 1), whose variance does not decay; Adam's
 moving average of squares (decay 0.9) as a metric.
@@ -64,11 +66,12 @@ def metric(case: Case, progress: Progress, previous: Array) -> Array:
 
 def second_moment_error(case: Case, progress: Progress, previous: Array) -> float:
     """||U_t / alpha_t - E[g * g]|| / ||E[g * g]||, with U_t read off the metric U_t^(1/3) + epsilon."""
-    epsilon = getattr(progress.method.preconditioner, "epsilon", 0.0)
+    root = progress.method.preconditioner
+    assert isinstance(root, CubeRoot)
     clock = progress.method.clock(progress.state.t)
     _, weight = progress.method.estimator.linear(progress.state.estimator, clock)
     expected = case.problem.second_moment(progress.w)
-    found = (metric(case, progress, previous) - epsilon) ** 3 / weight
+    found = (metric(case, progress, previous) - root.epsilon) ** 3 / weight
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
@@ -80,9 +83,10 @@ def relative_move(case: Case, progress: Progress, previous: Array) -> float:
 
 def check(settings: Settings) -> Outcome:
     """(13), (14), (17) and (18) for the methods under test, and the controls."""
+    cases = _cases(settings)
     for label, make in under_test(settings).items():
-        yield from _weights(label, make(sparse_case().psi))
-    for case in _cases(settings):
+        yield from _weights(label, make((cases or [sparse_case()])[0].psi))
+    for case in cases:
         curves = {}
         for label, make in under_test(settings).items():
             method = case.method(label, make)
@@ -138,9 +142,11 @@ def _runs(settings: Settings, case: Case, label: str, method: ProximalMethod) ->
 
 
 def _spread(runs: list[list[Array]]) -> list[list[float]]:
-    """The relative deviation of each seed's metric from the mean over the seeds, root mean square over the entries."""
-    metrics: np.ndarray[Any, Any] = np.array(runs)  # seeds, looks, entries ...
-    deviation = metrics / metrics.mean(axis=0) - 1
+    """The relative deviation of each two seeds' metrics from their mean, root mean square over the entries: independent
+    for different pairs."""
+    metrics: np.ndarray[Any, Any] = np.array(runs[: len(runs) // 2 * 2])  # seeds, looks, entries ...
+    first, second = metrics[::2], metrics[1::2]
+    deviation = (first - second) / (first + second)
     return np.sqrt((deviation**2).mean(axis=tuple(range(2, metrics.ndim)))).tolist()
 
 

@@ -14,11 +14,10 @@ from optkit.theory_checks.running import CheckResult, Results
 
 TITLE = "The theory, tested on runs"
 HOW_TO_READ = (
-    "A claim is what a theorem says, seen or not seen on runs. A control breaks an assumption, so the same test has to "
-    "fail there: that shows that it can. The rule that decides is fixed before the runs and stands beside what was "
-    "measured. All numbers are in the `results.json` that `optkit theory` writes."
+    "A claim is what a theorem says, seen or not seen on runs. A control breaks an assumption, or says what is false, "
+    "so the same test has to fail there: that shows that it can. The rule that decides is beside what was measured. "
+    "All numbers are in the `results.json` that `optkit theory` writes."
 )
-HEADER = ("verdict", "check", "statement", "measured", "rule")
 
 
 def headline(results: Results) -> str:
@@ -29,7 +28,9 @@ def headline(results: Results) -> str:
         return "Nothing was tested: no check has anything to say under these settings."
     if failed:
         return f"{len(failed)} of {_count(len(findings), 'finding')} did not come out as they must."
-    return f"All came out as they must: {_tally(findings)}."
+    idle = sum(not check.findings for check in results.checks)
+    nothing = f" {_count(idle, 'check')} had nothing to test." if idle else ""
+    return f"All came out as they must: {_tally(findings)}.{nothing}"
 
 
 def _tally(findings: Sequence[Finding]) -> str:
