@@ -257,6 +257,7 @@ MISTAKES = [
     (["--method", "{name: ramda, lr: fast}"], "--method.lr: needs a number, got 'fast'"),
     (["--method", "{name: ramda, speed: 1}"], "--method.speed: unknown key; allowed: lr"),
     (["--method", "{name: ramda, lr: -1}"], "--method: ramda: lr must be a finite number >= 0"),
+    (["--method", "{name: ramda, lr: 0}"], "--method: ramda: its lr must be > 0, got 0"),
     (["--method", "{lr: 1}"], "--method: needs a name, MODULE:NAME or a mapping"),
     (["--method", "{lr: "], "--method: not valid YAML"),
     (["--method", "[1, 2]"], "--method: needs a name"),

@@ -70,7 +70,8 @@ def test_nan_is_no_success_of_a_control() -> None:
 def test_one_zero_does_not_make_a_decay() -> None:
     flat = np.ones(len(looks(1000)))
     flat[-1] = 0.0
-    assert not vanishes("check", "statement", [flat] * 3, 1000).holds
+    runs: Any = [flat] * 3
+    assert not vanishes("check", "statement", runs, 1000).holds
 
 
 def test_an_interval_of_one_run_is_refused() -> None:

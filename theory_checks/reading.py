@@ -114,6 +114,8 @@ def _try_method(function: Callable[..., Any], case: Case) -> None:
         raise TypeError(f"it must return a ProximalMethod, returned {made!r} of type {type(made).__name__}")
     if made.psi is not case.psi:
         raise ValueError(f"called with {case.psi}, it returned a method with psi={made.psi}; it must pass its psi on")
+    if made.lr == 0:
+        raise ValueError("its lr must be > 0, got 0: it does not move")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         minimize(case.problem, made, steps=1)
