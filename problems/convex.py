@@ -39,6 +39,8 @@ class LinearModel(ABC):
                 "features must be a matrix (n, d) and targets a vector (n,) or a matrix (n, k), "
                 f"got shapes {tuple(self.features.shape)} and {tuple(self.targets.shape)}"
             )
+        if self.features.shape[0] == 0:
+            raise ValueError(f"features must have at least one row, got shape {tuple(self.features.shape)}")
         if self.batch is not None:
             validate.count("batch", self.batch)
         validate.store(self, ridge=validate.nonnegative("ridge", self.ridge))

@@ -90,6 +90,7 @@ def test_softmax_is_the_cross_entropy_of_scikit_learn() -> None:
         (lambda: SoftmaxRegression(FEATURES, 2 * CLASSES), "one 1.0 in each row"),
         (lambda: LogisticRegression(FEATURES, CLASSES), r"vector \(n,\), got \(30, 3\); SoftmaxRegression"),
         (lambda: LeastSquares(FEATURES, LABELS, ridge=-1.0), "ridge must be a finite number >= 0, got -1.0"),
+        (lambda: LeastSquares(FEATURES[:0], LABELS[:0]), r"at least one row, got shape \(0, 4\)"),
         (lambda: LeastSquares(FEATURES, LABELS, batch=0), "batch must be an integer >= 1, got 0"),
         (lambda: LeastSquares(FEATURES, np.ones((30, 2, 2))), r"got shapes \(30, 4\) and \(30, 2, 2\)"),
     ],

@@ -15,7 +15,7 @@ from optkit.core import Regularizer, Subproblem
 from optkit.minimize import Progress
 from optkit.regularizers import L1, GroupLasso
 from optkit.solvers import Automatic, SubgradientNorm
-from optkit.theory_checks import Finding, Settings, identification, inexact_proxgen, stationarity
+from optkit.theory_checks import Finding, Settings, identification, inexact_proxgen, run, stationarity
 from optkit.theory_checks.cases import sparse_case
 from optkit.theory_checks.decay import looks, vanishes
 from optkit.theory_checks.findings import mean_interval, proportion, slope
@@ -176,6 +176,11 @@ def test_theorem_4_comes_out_on_short_runs() -> None:
     assert list(inexact_proxgen.check(mine)) == []  # anchored at W_0
 
 
+def test_one_name_is_no_list_of_checks() -> None:
+    with pytest.raises(TypeError, match=r"got 'errata'; give \['errata'\]"):
+        run("errata")
+
+
 def test_powers_hold_the_other_weightings() -> None:
     for t in (1, 2, 17):
         assert PowerWeighting(0.5).gain(0.3, t) == SqrtWeighting().gain(0.3, t)
@@ -198,6 +203,7 @@ def test_a_method_under_test_takes_the_place_of_ours_and_of_the_control_of_its_n
         ("steps", 99, ValueError),
         ("workers", 0, ValueError),
         ("data", ("cifar",), ValueError),
+        ("data", "digits", TypeError),
         ("smoke", 1, TypeError),
         ("method", 3, TypeError),
         ("regularizer", 0.1, TypeError),

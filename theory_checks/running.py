@@ -67,8 +67,10 @@ def run(names: Iterable[str] | None = None, settings: Settings | None = None, re
 
     A check that raises has failed; the others go on. Linear algebra uses one thread a process meanwhile.
 
-    Raises ValueError for a name that is not in CHECKS, before anything runs.
+    Raises ValueError for a name that is not in CHECKS, and TypeError for a single string, before anything runs.
     """
+    if isinstance(names, str):
+        raise TypeError(f"names must be a list of checks, got {names!r}; give [{names!r}]")
     names, settings = list(CHECKS if names is None else names), settings or Settings()
     for name in names:
         if name not in CHECKS:

@@ -40,6 +40,8 @@ class Settings:
         validate.count("steps", self.steps, least=100)
         validate.count("workers", self.workers)
         validate.flag("smoke", self.smoke)
+        if not isinstance(self.data, tuple):
+            raise TypeError(f"data must be a tuple of names such as ('digits',), got {self.data!r}")
         for name in self.data:
             validate.choice("data", name, DATA)
         if self.method is not None and not callable(self.method):
