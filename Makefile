@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DATA ?= digits
 
-.PHONY: help demo test slow theory theory-smoke bench lint clean
+.PHONY: help demo test slow theory theory-smoke bench bench-cuda lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,10 +13,12 @@ help:
 	@echo "make slow    run the slow tests"
 	@echo "make theory  test the theorems on runs and write docs/theory.md (under 20 minutes on 2 cores)"
 	@echo "make theory-smoke   the same with few and short runs, into runs/theory-smoke (under 2 minutes)"
-	@echo "make bench   time the subproblem solvers on one core and write docs/benchmarks.md (minutes)"
+	@echo "make bench   time optimizers and solvers and write docs/benchmarks.md (under 20 minutes on 2 cores)"
+	@echo "make bench-cuda     test the kernels on a CUDA device and time the optimizers there: docs/benchmarks-cuda.md"
 	@echo "make lint    check style and types: ruff, mypy, pyright"
 	@echo "make clean   remove .venv, build output and caches (not runs/)"
 	@echo "More real data (OPTKIT_DATA or downloaded): make theory DATA=\"digits a9a mnist\""
+	@echo "Published implementations beside ours: make bench REFERENCE=\"../ramda_exp ../RAMDA\""
 	@echo "Another interpreter than python3 (3.11 or newer): make PYTHON=python3.12 ..."
 
 demo: $(INSTALLED)
@@ -35,10 +37,13 @@ theory-smoke: $(INSTALLED)
 	$(BIN)/optkit theory --smoke --out runs/theory-smoke
 
 bench: $(INSTALLED)
-	mkdir -p .benchmarks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-quiet \
-	  --benchmark-json=.benchmarks/solvers.json
-	$(BIN)/python tests/benchmarks/summary.py .benchmarks/solvers.json docs/benchmarks.md
+	$(BIN)/optkit bench --markdown docs/benchmarks.md $(if $(REFERENCE),--reference $(REFERENCE))
+
+bench-cuda: $(INSTALLED)
+	@$(BIN)/python -c "import sys, torch; sys.exit(None if torch.cuda.is_available() else \
+	  'make bench-cuda needs a CUDA device, and torch finds none here')"
+	$(BIN)/python -m pytest tests/test_kernels_triton.py
+	$(BIN)/optkit bench --device cuda --markdown docs/benchmarks-cuda.md
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 from .averaging import ConstantAveraging, DecayingAveraging, SquareRootRamp
 from .estimators import DecayingAverage, DualAveraging, MovingAverage, UncorrectedAdamAverage
-from .method import MethodState, ProximalMethod, Step, compose, warn_uncertified
+from .method import MethodState, ProximalMethod, Step, warn_uncertified
 from .named import adamw, madgrad, mda, msgd, proxgen, proxsgd, proxssi, ramda, rda, rmda
 from .preconditioners import AdamRoot, Constant, CubeRoot, SqrtCount
 from .restarts import Stages
@@ -28,7 +28,6 @@ __all__ = [
     "Step",
     "UncorrectedAdamAverage",
     "adamw",
-    "compose",
     "madgrad",
     "mda",
     "msgd",

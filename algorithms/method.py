@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from array_api_compat import array_namespace, is_array_api_obj
 
@@ -69,32 +69,6 @@ def warn_uncertified(where: str, iterations: int, residual: Array | float) -> No
     )
 
 
-class Kernel(Protocol):
-    """From gradients to candidates: both accumulators updated and the subproblems solved, over a list of arrays.
-
-    A kernel may fuse all of it, but returns the states that the parts would have returned, so that kernels can be
-    exchanged in the middle of a run.
-    """
-
-    def __call__(
-        self, method: ProximalMethod, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]
-    ) -> list[tuple[Solution, MethodState]]: ...
-
-
-def compose(
-    method: ProximalMethod, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]
-) -> list[tuple[Solution, MethodState]]:
-    """The kernel that calls the parts one after the other: the reference for all others."""
-    results = []
-    for w, grad, old in zip(ws, grads, states, strict=True):
-        clock = method.clock(old.t + 1)
-        estimator = method.estimator.update(grad, clock, old.estimator)
-        preconditioner = method.preconditioner.update(grad, clock, old.preconditioner)
-        state = MethodState(clock.t, old.anchor, None, estimator, preconditioner)
-        results.append((method.solve(w, state, start=w), state))
-    return results
-
-
 @dataclass(frozen=True)
 class ProximalMethod:
     """W_t = (1 - c_t) W_{t-1} + c_t What_t, where What_t solves the subproblem that the parts build.
@@ -105,8 +79,7 @@ class ProximalMethod:
     psi, estimator, preconditioner, solver, weighting, averaging: the parts;  stopping: the rule handed to the solver,
     or None for the solver's own;  anchor: "initial" (dual averaging) or "previous";  lr: the learning rate, >= 0;
     weight_decay: >= 0, W_{t-1} is multiplied by 1 - lr * weight_decay before the step;  decay: "before", or
-    "after" the move along the gradient, which then is multiplied too;  kernel: does the work from gradients to
-    candidates, `compose` or a fused equivalent.
+    "after" the move along the gradient, which then is multiplied too.
 
     Raises TypeError or ValueError naming the field for a part of the wrong kind or a number out of range.
 
@@ -124,7 +97,6 @@ class ProximalMethod:
     decay: Literal["before", "after"] = "before"
     solver: SubproblemSolver = field(default_factory=Automatic)
     stopping: StoppingRule | None = None
-    kernel: Kernel = compose
 
     def __post_init__(self) -> None:
         validate.instance("psi", self.psi, Regularizer, "for example optkit.regularizers.GroupLasso(1e-4, axes=0)")
@@ -137,8 +109,6 @@ class ProximalMethod:
             validate.instance("stopping", self.stopping, StoppingRule, "for example SubgradientNorm(1e-6), or None")
         validate.choice("anchor", self.anchor, ("initial", "previous"))
         validate.choice("decay", self.decay, ("before", "after"))
-        if not callable(self.kernel):
-            raise TypeError(f"kernel must be a function like optkit.algorithms.compose, got {self.kernel!r}")
         validate.store(self, lr=validate.nonnegative("lr", self.lr))
         validate.store(self, weight_decay=validate.nonnegative("weight_decay", self.weight_decay))
         if self.weight_decay and self.anchor == "initial":
@@ -178,10 +148,23 @@ class ProximalMethod:
         anchor = w if state.anchor is None else state.anchor
         return Subproblem(linear, anchor, metric, weight, self.subproblem_scale(state))
 
-    def solve(self, w: Array, state: MethodState, start: Array) -> Solution:
-        """The solution of `subproblem`."""
-        stopping = None if self.stopping is None else self.stopping.at(state.t)
-        return self.solver.solve(self.subproblem(w, state), self.psi, start, stopping)
+    def update(self, grad: Array, state: MethodState) -> MethodState:
+        """The state after grad: S entered."""
+        clock = self.clock(state.t + 1)
+        estimator = self.estimator.update(grad, clock, state.estimator)
+        preconditioner = self.preconditioner.update(grad, clock, state.preconditioner)
+        return MethodState(clock.t, state.anchor, None, estimator, preconditioner)
+
+    def solve_all(self, ws: Sequence[Array], states: Sequence[MethodState]) -> list[Solution]:
+        """The solution of `subproblem` for each array, from w: S; those of the same step in one call of the solver."""
+        found: dict[int, Solution] = {}
+        for t in dict.fromkeys(state.t for state in states):
+            places = [i for i, state in enumerate(states) if state.t == t]
+            problems = (self.subproblem(ws[i], states[i]) for i in places)
+            stopping = None if self.stopping is None else self.stopping.at(t)
+            solutions = self.solver.solve_all(problems, self.psi, [ws[i] for i in places], stopping)
+            found |= dict(zip(places, solutions, strict=True))
+        return [found[i] for i in range(len(ws))]
 
     def step(self, w: Array, grad: Array, state: MethodState) -> Step:
         """One step from w: S with the gradient at w: S. Leaves its arguments as they are."""
@@ -192,10 +175,10 @@ class ProximalMethod:
         return (1 - self.lr * self.weight_decay) * w if self.weight_decay else w
 
     def step_all(self, ws: Sequence[Array], grads: Sequence[Array], states: Sequence[MethodState]) -> list[Step]:
-        """One step for each array of a list."""
+        """One step for each array of a list: the reference for the fused kernels of optkit.kernels."""
         ws = [self.decayed(w) for w in ws]
-        results = self.kernel(self, ws, grads, states)
-        return [self._average(w, state, solution) for w, (solution, state) in zip(ws, results, strict=True)]
+        states = [self.update(grad, state) for grad, state in zip(grads, states, strict=True)]
+        return list(map(self._average, ws, states, self.solve_all(ws, states)))
 
     def _average(self, w: Array, state: MethodState, solution: Solution) -> Step:
         c = self.averaging.weight(state.t)
@@ -215,7 +198,7 @@ class ProximalMethod:
             return w
         if self.anchor == "previous":
             return w if state.solution is None else state.solution
-        return self.solve(w, state, start=w).point
+        return self.solve_all([w], [state])[0].point
 
     def scale(self, lr: float = 1.0, epsilon: float = 1.0) -> ProximalMethod:
         """The same method with its learning rate and the metric's epsilon multiplied by these factors."""

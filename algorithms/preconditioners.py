@@ -119,8 +119,8 @@ class AdamRoot(Preconditioner[SquareMean]):
         validate.flag("amsgrad", self.amsgrad)
 
     def init(self, w: Array) -> SquareMean:
-        zero = array_namespace(w).zeros_like(w)
-        return SquareMean(zero, zero if self.amsgrad else None)
+        xp = array_namespace(w)
+        return SquareMean(xp.zeros_like(w), xp.zeros_like(w) if self.amsgrad else None)
 
     def update(self, grad: Array, clock: Clock, state: SquareMean) -> SquareMean:
         mean = self.beta * state.mean + (1 - self.beta) * (grad * grad)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from optkit import __version__, registry
+from optkit.bench import command as bench
 from optkit.theory_checks import command as theory
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds a run")
     run.set_defaults(command=_run)
-    theory.configure(
-        commands.add_parser(
-            "theory", help="test the theorems on runs", formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-    )
+    for name, module, about in (
+        ("theory", theory, "test the theorems on runs"),
+        ("bench", bench, "time the optimizers and the solvers"),
+    ):
+        module.configure(commands.add_parser(name, help=about, formatter_class=argparse.RawDescriptionHelpFormatter))
     return parser
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from numbers import Real
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -132,6 +132,24 @@ class Regularizer(ABC):
     def block_max(self, a: Array) -> Array:
         """The largest entry of a on each block: the smallest majorant that is constant on blocks.  a: S."""
 
+    def vanishes(self, v: Array, scale: Array | float) -> Array:
+        """Where prox(v, scale) is 0: booleans, constant on blocks.  v: S; scale: as for `prox`."""
+        return self.block_max(array_namespace(v).abs(self.prox(v, scale))) == 0
+
+    def distance_bound(self, w: Array, u: Array) -> Array | float:
+        """A number from 0 to ||u - project_subdifferential(w, u)|| that costs less, 0 where none is known.  w, u: S."""
+        return 0.0
+
+    @staticmethod
+    def prox_all(parts: Sequence[Regularizer], vs: Sequence[Array], scales: Sequence[Array | float]) -> list[Array]:
+        """part.prox(v, scale) for each; parts of one type that can share work among arrays do it here."""
+        return [part.prox(v, scale) for part, v, scale in zip(parts, vs, scales, strict=True)]
+
+    def tracked(self) -> Regularizer:
+        """psi itself, or the same function with a memory of its last prox: for the iterations of one solve, whose
+        arguments are near each other. Its prox may be inexact, its subdifferential at a point of its prox is not."""
+        return self
+
     def value(self, w: Array) -> Array:
         """psi(w), a 0-d array.  w: S."""
         return array_namespace(w).sum(self.block_values(w))
@@ -243,6 +261,10 @@ class Subproblem:
         s = self.subgradient(w, psi)
         return xp.sqrt(xp.sum(s * s))
 
+    def residual_bound(self, w: Array, psi: Regularizer) -> Array | float:
+        """A number from 0 to `residual` that costs less, 0 where none is known.  w: S."""
+        return self.weight * psi.distance_bound(w, -self.gradient(w) / self.weight) if self.weight else 0.0
+
 
 class ConvergenceWarning(UserWarning):
     """A solver stopped at its iteration limit before it met its stopping rule."""
@@ -268,6 +290,9 @@ Reached: TypeAlias = Callable[[Array, Array, int], bool]
 
 class StoppingRule(ABC):
     """When a subproblem solver may stop."""
+
+    certifies: bool = False
+    """It stops at no point whose residual it has not seen, so that the proximal maps on the way may be inexact."""
 
     @property
     @abstractmethod
@@ -298,6 +323,17 @@ class SubproblemSolver(ABC):
 
         Raises ValueError with the reason of `supports` for a pairing that does not work.
         """
+
+    def solve_all(
+        self,
+        problems: Iterable[Subproblem],
+        psi: Regularizer,
+        starts: Iterable[Array],
+        stopping: StoppingRule | None = None,
+    ) -> list[Solution]:
+        """`solve` for each problem with its start. Solvers that can share work among arrays do it here; each array has
+        the solution that it has alone, up to rounding, and stops on its own. Errors as `solve`."""
+        return [self.solve(problem, psi, start, stopping) for problem, start in zip(problems, starts, strict=True)]
 
     def require(self, psi: Regularizer, problem: Subproblem) -> None:
         """Raise ValueError with the reason of `supports`, if there is one."""

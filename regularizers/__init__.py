@@ -6,9 +6,10 @@ from .concave import MCP, SCAD, LogSum
 from .groups import Grouped, GroupLasso, GroupMCP, SparseGroupLasso, group_max, group_norm
 from .l1 import L1, ElasticNet
 from .levels import Binary, BinarySet, Levels, LevelSet
-from .low_rank import FixedRank, NuclearNorm, RankConstraint
+from .low_rank import FixedRank, RankConstraint
 from .lq import L0, Lq
 from .named_sum import ProductManifold, SeparableSum
+from .nuclear import NuclearNorm
 from .pinned import Pinned, Support
 from .scaled import Scaled
 from .smooth import SquaredL2, Zero

@@ -1,10 +1,9 @@
-"""Low rank: the nuclear norm and the constraint on the rank."""
+"""Low rank: what the functions of the singular values share, and the constraint on the rank."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -81,85 +80,29 @@ class LowRank(Regularizer):
         return svd(a)
 
     def manifold(self, w: Array) -> FixedRank:
-        rank = self.svd(w).rank()
-        return FixedRank(int(np.count_nonzero(to_host(rank))), tuple(w.shape))
+        return FixedRank(self.svd(w).truncated().s.shape[0], tuple(w.shape))
 
     def block_max(self, a: Array) -> Array:
         return group_max(a, (0, 1))
 
 
-def _matrix(a: Array) -> Array:
+def one_block(a: Array) -> Array:
     """A 0-d array as the value of the one block."""
     return array_namespace(a).reshape(a, (1, 1))
 
 
-def _infinite_where(condition: Array, a: Array) -> Array:
+def infinite_where(condition: Array, a: Array) -> Array:
     """A 0-d a, infinite where the condition is true, as the value of the one block."""
     xp = array_namespace(a)
-    return _matrix(xp.where(condition, xp.full_like(a, math.inf), a))
+    return one_block(xp.where(condition, xp.full_like(a, math.inf), a))
 
 
-def _outside(at: SVD, kept: Array, u: Array) -> Array:
+def outside(at: SVD, u: Array) -> Array:
     """The part of u in the normal space of the matrices of this rank: P u Q with the projections P and Q on the
-    complements of the columns and of the rows that are kept."""
+    complements of the columns and of the rows of the decomposition."""
     xp = array_namespace(u)
-    columns, rows = at.u * xp.astype(kept, u.dtype), at.vh * xp.astype(kept, u.dtype)[:, None]
-    left = u - columns @ (xp.matrix_transpose(columns) @ u)
-    return left - (left @ xp.matrix_transpose(rows)) @ rows
-
-
-@dataclass(frozen=True)
-class NuclearNorm(LowRank):
-    """psi(w) = strength * (sum of the singular values of w: (m, n));  prox: soft thresholding of the singular values.
-
-    strength: >= 0, without a factor for the size.  Raises ValueError or TypeError for other strengths, ValueError for
-    arrays that are no matrices and for those with NaN or infinity. A convolution weight (out, in, height, width) is
-    regularized as the matrix (out, in height width) by OnView(NuclearNorm(...), shape=(0, -1)).
-
-    Reference: Fazel, Hindi and Boyd, "A rank minimization heuristic", 2001; Watson, "Characterization of the
-    subdifferential of some matrix norms", 1992.
-    """
-
-    strength: float
-    convex = True
-    homogeneous = True
-
-    def __post_init__(self) -> None:
-        validate.store(self, strength=validate.nonnegative("strength", self.strength))
-
-    def block_values(self, w: Array) -> Array:
-        return self.strength * _matrix(array_namespace(w).sum(self.svd(w).s))
-
-    def prox(self, v: Array, scale: Array | float) -> Array:
-        xp, at = array_namespace(v), self.svd(v)
-        threshold = xp.zeros_like(at.s) + _number(scale) * self.strength
-        shrunk = xp.where(at.s > threshold, at.s - threshold, xp.zeros_like(at.s))
-        whole = xp.all(threshold == 0)  # nothing to do: v as it is, not put together again
-        return xp.where(whole, v, at.compose(shrunk))
-
-    def project_subdifferential(self, w: Array, u: Array) -> Array:
-        xp, at = array_namespace(w), self.svd(w)
-        kept = at.rank()
-        normal = self.svd(_outside(at, kept, u))
-        level = xp.full_like(normal.s, self.strength)
-        ball = normal.compose(xp.minimum(normal.s, level))  # spectral norm <= strength on the complements
-        return self.strength * at.compose(xp.astype(kept, u.dtype)) + ball
-
-    def block_margins(self, w: Array, gradient: Array) -> Array:
-        xp, at = array_namespace(w), self.svd(w)
-        kept = at.rank()
-        inside = self.strength - self.svd(_outside(at, kept, gradient)).largest()
-        return _infinite_where(xp.all(kept), inside)
-
-    def block_lambda_max(self, gradient: Array) -> Array:
-        return _matrix(self.svd(gradient).largest())
-
-
-def _number(scale: Array | float) -> Array | float:
-    """A scale that is constant on the matrix, as one number; that of a matrix without entries does not matter."""
-    if isinstance(scale, (int, float, Real)):
-        return scale
-    return array_namespace(scale).max(scale) if math.prod(scale.shape) else 1.0
+    left = u - at.u @ (xp.matrix_transpose(at.u) @ u)
+    return left - (left @ xp.matrix_transpose(at.vh)) @ at.vh
 
 
 @dataclass(frozen=True)
@@ -179,7 +122,7 @@ class RankConstraint(LowRank):
 
     def block_values(self, w: Array) -> Array:
         at = self.svd(w)
-        return _infinite_where(self._exceeded(at), 0 * at.largest())
+        return infinite_where(self._exceeded(at), 0 * at.largest())
 
     def prox(self, v: Array, scale: Array | float) -> Array:
         xp, at = array_namespace(v), self.svd(v)
@@ -189,7 +132,7 @@ class RankConstraint(LowRank):
     def project_subdifferential(self, w: Array, u: Array) -> Array:
         """Of the normal cone: on the complements, and of rank min(m, n) - `rank` where w has a smaller rank."""
         xp, at = array_namespace(w), self.svd(w)
-        normal = self.svd(_outside(at, at.rank(), u))
+        normal = self.svd(outside(at.truncated(), u))
         few = normal.order() < min(w.shape) - self.rank
         cone = normal.compose(xp.where(self._reached(at) | few, normal.s, xp.zeros_like(normal.s)))
         return xp.where(self._exceeded(at), xp.full_like(u, math.inf), cone)
@@ -197,7 +140,7 @@ class RankConstraint(LowRank):
     def block_margins(self, w: Array, gradient: Array) -> Array:
         """Infinite where the rank is exactly `rank`; 0 below, where small changes of the gradient raise it."""
         xp, at = array_namespace(w), self.svd(w)
-        inside = _infinite_where(self._reached(at) | xp.all(at.rank()), 0 * at.largest())
+        inside = infinite_where(self._reached(at) | xp.all(at.rank()), 0 * at.largest())
         return xp.where(self._exceeded(at), xp.full_like(inside, -math.inf), inside)
 
     def _exceeded(self, at: SVD) -> Array:

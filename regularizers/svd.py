@@ -14,7 +14,7 @@ from .host import to_host
 
 
 class SVD(NamedTuple):
-    """a = (u * s) @ vh with k = min(m, n) columns in u: (m, k), falling s: (k,) and rows in vh: (k, n)."""
+    """a = (u * s) @ vh with columns in u: (m, k), falling s: (k,) and rows in vh: (k, n); k = min(m, n), or fewer."""
 
     u: Array
     s: Array
@@ -26,6 +26,11 @@ class SVD(NamedTuple):
         size = max(self.u.shape[0], self.vh.shape[1])
         return self.s > xp.finfo(self.s.dtype).eps * size * self.largest()
 
+    def truncated(self) -> SVD:
+        """Without the singular values that are rounding errors. Copies their number to the host."""
+        xp = array_namespace(self.s)
+        return self.first(int(xp.sum(xp.astype(self.rank(), xp.int64))))
+
     def largest(self) -> Array:
         """The spectral norm, a 0-d array."""
         xp = array_namespace(self.s)
@@ -35,9 +40,25 @@ class SVD(NamedTuple):
         """0, 1, ..., k - 1: the places of the singular values."""
         return array_namespace(self.s).arange(self.s.shape[0], device=device(self.s))
 
-    def compose(self, s: Array) -> Array:
-        """The matrix with these singular values in the place of s."""
-        return (self.u * s) @ self.vh
+    def compose(self, s: Array | float | None = None) -> Array:
+        """The matrix, with these singular values in the place of s if they are given."""
+        return (self.u * (self.s if s is None else s)) @ self.vh
+
+    def shrink(self, threshold: float) -> SVD:
+        """The singular values less the threshold, where that is positive."""
+        xp, less = array_namespace(self.s), self.s - threshold
+        count = int(xp.sum(xp.astype(less > 0, xp.int64)))
+        return self._replace(s=xp.where(less > 0, less, xp.zeros_like(less))).first(count)
+
+    def first(self, count: int) -> SVD:
+        """The first triplets, at most so many."""
+        count = min(count, self.s.shape[0])
+        return SVD(self.u[:, :count], self.s[:count], self.vh[:count, :])
+
+    def transpose(self) -> SVD:
+        """The decomposition of a^T."""
+        xp = array_namespace(self.s)
+        return SVD(xp.matrix_transpose(self.vh), self.s, xp.matrix_transpose(self.u))
 
 
 def svd(a: Array) -> SVD:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from array_api_compat import array_namespace, device
@@ -9,7 +10,7 @@ from array_api_compat import array_namespace, device
 from optkit import validate
 from optkit.core import Array, Regularizer, Solution, StoppingRule, Subproblem, SubproblemSolver
 
-from .iterative import clear, step_sizes, zero_blocks
+from .iterative import Request, Walk, clear, in_step, step_sizes, zero_blocks
 from .stopping import SubgradientNorm
 
 
@@ -40,8 +41,22 @@ class AcceleratedProximalGradient(SubproblemSolver):
     def solve(
         self, problem: Subproblem, psi: Regularizer, start: Array, stopping: StoppingRule | None = None
     ) -> Solution:
+        return self.solve_all([problem], psi, [start], stopping)[0]
+
+    def solve_all(
+        self,
+        problems: Iterable[Subproblem],
+        psi: Regularizer,
+        starts: Iterable[Array],
+        stopping: StoppingRule | None = None,
+    ) -> list[Solution]:
+        rule = stopping or self.default
+        pairs = zip(problems, starts, strict=True)
+        return in_step([self._walk(problem, psi, start, rule) for problem, start in pairs])
+
+    def _walk(self, problem: Subproblem, psi: Regularizer, start: Array, rule: StoppingRule) -> Walk:
         self.require(psi, problem)
-        xp, rule = array_namespace(start), stopping or self.default
+        xp, psi = array_namespace(start), psi.tracked() if rule.certifies else psi
         reached, theta = rule.begin(problem, psi, start), step_sizes(problem, psi)
         screened = zero_blocks(problem, psi, theta)
         point = ahead = clear(start, screened)
@@ -49,7 +64,8 @@ class AcceleratedProximalGradient(SubproblemSolver):
         t, iteration, done = one, 0, False
         while not done and iteration < rule.max_iterations:
             previous, iteration = point, iteration + 1
-            point = clear(psi.prox(ahead - theta * problem.gradient(ahead), theta * problem.weight), screened)
+            candidate = yield Request(psi, ahead - theta * problem.gradient(ahead), theta * problem.weight)
+            point = clear(candidate, screened)
             uphill = xp.sum((ahead - point) * (point - previous) / theta) > 0
             following = xp.where(uphill, one, (1 + (1 + 4 * t * t) ** 0.5) / 2)
             ahead = point + xp.where(uphill, 0 * one, (t - 1) / following) * (point - previous)

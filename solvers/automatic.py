@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from array_api_compat import array_namespace, is_array_api_obj
@@ -44,6 +45,27 @@ class Automatic(SubproblemSolver):
             solution = self.solve(_viewed(problem, psi), psi.psi, psi.view(start), stopping)
             return replace(solution, point=psi.unview(solution.point, start.shape))
         return self.choose(psi, problem).solve(problem, psi, start, stopping)
+
+    def solve_all(
+        self,
+        problems: Iterable[Subproblem],
+        psi: Regularizer,
+        starts: Iterable[Array],
+        stopping: StoppingRule | None = None,
+    ) -> list[Solution]:
+        """Together where psi has work to share, and all problems have the same solver; else array by array."""
+        inner = psi.psi if isinstance(psi, OnView) else psi
+        if inner.tracked() is inner:
+            return super().solve_all(problems, psi, starts, stopping)
+        posed, begin = list(problems), list(starts)
+        if isinstance(psi, OnView):
+            views = self.solve_all([_viewed(p, psi) for p in posed], inner, map(psi.view, begin), stopping)
+            pairs = zip(views, begin, strict=True)
+            return [replace(found, point=psi.unview(found.point, start.shape)) for found, start in pairs]
+        solvers = {self.choose(psi, problem) for problem in posed}
+        if len(solvers) == 1:
+            return solvers.pop().solve_all(posed, psi, begin, stopping)
+        return super().solve_all(posed, psi, begin, stopping)
 
 
 def _viewed(problem: Subproblem, on: OnView) -> Subproblem:

@@ -30,6 +30,7 @@ class SubgradientNorm(StoppingRule):
     epsilon: float
     max_iterations: int = 100
     power: float = 0.0
+    certifies = True
 
     def __post_init__(self) -> None:
         validate.store(self, epsilon=validate.nonnegative("epsilon", self.epsilon))
@@ -44,21 +45,40 @@ class SubgradientNorm(StoppingRule):
         return math.fsum(self.at(t).epsilon ** 2 for t in range(1, steps + 1))
 
     def begin(self, problem: Subproblem, psi: Regularizer, start: Array) -> Reached:
-        xp, upper = array_namespace(start), problem.objective(start, psi)
-        eps = xp.finfo(start.dtype).eps
+        xp = array_namespace(start)
+        eps = float(xp.finfo(start.dtype).eps)
         rounding = 8 * eps * math.sqrt(max(math.prod(start.shape), 1))
         by_entry_or_norm = psi.separable or psi.radial(start, problem.weight) is not None
         unit = eps * (8 if by_entry_or_norm else 8 + 2 * math.sqrt(max(start.shape, default=1)))  # else it takes an SVD
 
+        still = xp.abs(problem.linear) + problem.metric * xp.abs(problem.anchor)
+
         def reached(point: Array, previous: Array, iteration: int) -> bool:
-            terms = xp.abs(problem.linear) + problem.metric * (xp.abs(point) + xp.abs(problem.anchor))
-            floor = unit * xp.sqrt(xp.sum(terms * terms))
-            if not bool(problem.residual(point, psi) <= problem.scale * self.epsilon + floor):
+            bound = problem.scale * self.epsilon + unit * _norm(still + problem.metric * xp.abs(point))
+            if bool(problem.residual_bound(point, psi) > bound):
                 return False
+            s = problem.subgradient(point, psi)
+            if not bool(_norm(s) <= bound):
+                return False
+            return (psi.convex and _above(problem, start, point, s)) or not_above(point)
+
+        def not_above(point: Array) -> bool:
             slack = rounding * (_terms(problem, psi, start) + _terms(problem, psi, point))
-            return bool(problem.objective(point, psi) <= upper + slack)
+            return bool(problem.objective(point, psi) <= problem.objective(start, psi) + slack)
 
         return reached
+
+
+def _norm(a: Array) -> Array:
+    xp = array_namespace(a)
+    return xp.sqrt(xp.sum(a * a))
+
+
+def _above(problem: Subproblem, start: Array, point: Array, s: Array) -> bool:
+    """Whether the bound Q(start) >= Q(point) + <s, start - point> + 1/2 ||start - point||^2_metric for convex psi, with
+    a subgradient s at the point, is enough to see that Q(start) >= Q(point)."""
+    move = start - point
+    return bool(array_namespace(move).sum(move * (s + 0.5 * (problem.metric * move))) >= 0)
 
 
 def _terms(problem: Subproblem, psi: Regularizer, w: Array) -> Array:

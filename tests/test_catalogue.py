@@ -228,7 +228,7 @@ def fails(*arguments: Any, **options: Any) -> Any:
 def test_where_the_first_driver_fails_the_second_one_finds_the_same(
     array: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    psi, v = NuclearNorm(0.8), array(MATRIX)
+    psi, v = RankConstraint(2), array(MATRIX)
     before = psi.prox(v, 1.0)
     monkeypatch.setattr(np.linalg, "svd", fails)
     monkeypatch.setattr(torch.linalg, "svd", fails)
@@ -238,9 +238,9 @@ def test_where_the_first_driver_fails_the_second_one_finds_the_same(
 
 
 def test_nan_from_the_first_driver_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, found = NuclearNorm(0.8).prox(MATRIX, 1.0), np.linalg.svd(MATRIX, full_matrices=False)
+    before, found = RankConstraint(2).prox(MATRIX, 1.0), np.linalg.svd(MATRIX, full_matrices=False)
     monkeypatch.setattr(np.linalg, "svd", lambda *a, **b: [math.nan * part for part in found])
-    np.testing.assert_allclose(NuclearNorm(0.8).prox(MATRIX, 1.0), before, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(RankConstraint(2).prox(MATRIX, 1.0), before, rtol=0, atol=1e-13)
 
 
 def test_where_both_drivers_fail_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_where_both_drivers_fail_the_error_says_so(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         ValueError, match=r"neither gesdd nor gesvd .* shape \(4, 6\) \(SVD did not converge\); rescale"
     ):
-        NuclearNorm(0.8).prox(MATRIX, 1.0)
+        RankConstraint(2).prox(MATRIX, 1.0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

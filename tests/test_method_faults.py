@@ -94,9 +94,8 @@ class NeverStays(After):
 
 @breaks("solutions_solve_the_subproblem")
 class NearlySolves(ProximalMethod):
-    def solve(self, w: Array, state: MethodState, start: Array) -> Solution:
-        solution = super().solve(w, state, start)
-        return replace(solution, point=1.001 * solution.point)
+    def solve_all(self, ws: Sequence[Array], states: Sequence[MethodState]) -> list[Solution]:
+        return [replace(found, point=1.001 * found.point) for found in super().solve_all(ws, states)]
 
 
 @breaks("the_iterate_is_the_average")
@@ -113,9 +112,8 @@ class ShipsTheWeights(ProximalMethod):
 
 @breaks("zeros_are_exact")
 class NearlyZero(ProximalMethod):
-    def solve(self, w: Array, state: MethodState, start: Array) -> Solution:
-        solution = super().solve(w, state, start)
-        return replace(solution, point=solution.point + 1e-20)
+    def solve_all(self, ws: Sequence[Array], states: Sequence[MethodState]) -> list[Solution]:
+        return [replace(found, point=found.point + 1e-20) for found in super().solve_all(ws, states)]
 
 
 @breaks("strength_0_is_no_regularizer")

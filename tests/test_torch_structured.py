@@ -61,7 +61,7 @@ def test_structure_is_that_of_what_t_by_name() -> None:
 
 def test_restart_scales_epsilon_and_ramps_the_averaging_from_the_next_step_on() -> None:
     net = Net()
-    optimizer = RAMDA(groups(net), averaging=0.4, epsilon=1e-2)
+    optimizer = RAMDA(groups(net), averaging=0.4, epsilon=1e-2, kernel="reference")
     train(net, optimizer, 2)
     optimizer.restart(epsilon_scale=0.5)
     optimizer.restart(epsilon_scale=0.5, ramp=True)

@@ -290,11 +290,6 @@ def test_a_part_in_the_place_of_another_is_refused(name: str, kind: str, values:
         refused(lambda value=value: replace(ramda(), **{name: value}), TypeError, words)
 
 
-def test_a_kernel_that_cannot_be_called_is_refused() -> None:
-    words = "kernel must be a function like optkit.algorithms.compose, got None"
-    refused(lambda: replace(ramda(), kernel=None), TypeError, words)  # type: ignore[arg-type]
-
-
 def test_weight_decay_is_refused_where_it_has_no_meaning() -> None:
     words = "weight_decay must be 0 for a method anchored at W_0, got 0.1; use psi"
     refused(lambda: replace(ramda(), weight_decay=0.1), ValueError, words)

@@ -47,11 +47,10 @@ def refuse_others(optimizer: MethodOptimizer, state_dict: Any) -> None:
         for index, parameter in zip(theirs["params"], ours["params"], strict=True):
             state = state_dict["state"].get(index, {})
             if state:
-                _same(
-                    "state", sorted(set(state) - {"stale"}), needed, f"the checkpoint for {optimizer.called(parameter)}"
-                )
+                own = sorted(set(state) - {"stale", "theta"})  # which may be there or not
+                _same("state", own, needed, f"the checkpoint for {optimizer.called(parameter)}")
             for key, value in state.items():
-                if isinstance(value, Tensor) and value.shape != parameter.shape:
+                if key != "theta" and isinstance(value, Tensor) and value.shape != parameter.shape:
                     raise ValueError(
                         f"the checkpoint's {key} for {optimizer.called(parameter)} has shape {tuple(value.shape)}, the "
                         f"parameter {tuple(parameter.shape)}; give the parameters in the order they were saved in"

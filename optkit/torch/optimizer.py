@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -10,32 +11,20 @@ import torch
 from torch import Tensor
 
 from optkit import validate
-from optkit.algorithms import MethodState, ProximalMethod, Step, warn_uncertified
+from optkit.algorithms import ProximalMethod, warn_uncertified
 from optkit.core import Regularizer, StoppingRule, SubproblemSolver
+from optkit.kernels import AUTO, Task, check, choose
 from optkit.solvers import SubgradientNorm
 from optkit.structure import Structure
 
 from .checkpoint import VERSION, refuse_others
 from .outcomes import DEFERRED, Outcome, Snapshot, masked
 from .recipe import Factory, Recipe
+from .repeating import Repeat
 from .state import pack, unpack
+from .updates import Due, Update, bounds, computed, due, fused, known, sizes, work
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
-
-
-class _Update(NamedTuple):
-    """One step of one parameter, computed but not yet taken."""
-
-    parameter: Tensor
-    method: ProximalMethod
-    step: Step
-
-    def finite(self) -> Tensor:
-        """Whether all numbers of the step are finite, the new weights also in the dtype of the parameter."""
-        flag: Tensor = self.step.finite()
-        if self.step.w.dtype == self.parameter.dtype:
-            return flag
-        return flag & torch.isfinite(self.step.w.to(self.parameter.dtype)).all()
 
 
 class Certificate(NamedTuple):
@@ -62,6 +51,9 @@ class MethodOptimizer(torch.optim.Optimizer):
     nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts;
     every step then waits for the device).
     maximize: go up the loss instead of down; a key of the groups, as in torch.optim.
+    kernel: which code takes the steps: "auto", the fastest there is, "reference", the method's own parts, or the name
+    of a kernel ("numba"; see optkit.kernels). The results are the same up to rounding, and `optimizer.kernel` may
+    change at any time.
 
     A group also holds `method` (the factory's name), `ramp` (after which of its steps the averaging began to ramp up,
     or None) and `pending_restart` (what the next step begins with). The structure is in What_t, which
@@ -85,14 +77,17 @@ class MethodOptimizer(torch.optim.Optimizer):
         stopping: StoppingRule | None = None,
         nonfinite: Literal["raise", "skip"] = "raise",
         maximize: bool = False,
+        kernel: str = AUTO,
         **hyperparameters: Any,
     ) -> None:
         validate.choice("nonfinite", nonfinite, ("raise", "skip"))
         validate.flag("maximize", maximize)
-        self.recipe, self.nonfinite = Recipe(factory), nonfinite
+        check(kernel)
+        self.recipe, self.nonfinite, self._kernel = Recipe(factory), nonfinite, kernel
         self.skipped = 0
         self._uncertified = 0
         self._residuals: dict[Tensor, Any] = {}
+        self._repeat: Repeat | None = None
         self._ok: Tensor | None = None  # on the device: whether all steps went well that it has not told of yet
         self._outcomes: list[Outcome] = []
         if isinstance(params, (Tensor, dict)):
@@ -123,6 +118,7 @@ class MethodOptimizer(torch.optim.Optimizer):
             if isinstance(parameter, Tensor):  # torch.optim refuses the rest in its own words
                 method.check(f"{name} (shape {tuple(parameter.shape)})", parameter)
         super().add_param_group(group)
+        self._repeat = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -142,19 +138,92 @@ class MethodOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if self._repeated():
+            return loss
         listed = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         self._refuse_sparse(listed)
-        deferred = self.nonfinite == "raise" and {parameter.device.type for parameter in listed} <= DEFERRED
-        deferred = deferred and len({parameter.device for parameter in listed}) == 1
-        finite = [torch.isfinite(_gradient(parameter)).all() for parameter in listed]
-        if not deferred and not self._all(finite, listed, "gradient", "holds NaN or infinity"):
-            return loss
-        updates = [update for group in self.param_groups for update in self._updates(group)]
-        overall = [update.finite() for update in updates]
-        if not deferred and not self._all(overall, listed, "step", "overflows"):
-            return loss
-        self._take(updates, torch.stack(finite) & torch.stack(overall) if deferred else None)
+        dues = [each for group in self.param_groups for each in self._dues(group)]
+        if self._deferred(listed):
+            self._step_deferred(dues)
+        else:
+            self._step(dues)
         return loss
+
+    def _deferred(self, parameters: list[Tensor]) -> bool:
+        """Whether the step must not wait for the device to say how it went."""
+        devices = {parameter.device for parameter in parameters}
+        return self.nonfinite == "raise" and len(devices) == 1 and {device.type for device in devices} <= DEFERRED
+
+    def _repeated(self) -> bool:
+        """Take a step like the last one, if it is one."""
+        repeat, self._repeat = self._repeat, None
+        if repeat is None or any(group["pending_restart"] for group in self.param_groups):
+            return False
+        due = sum(p.grad is not None for group in self.param_groups for p in group["params"])
+        gradients = repeat.gradients(self.state) if due == len(repeat.parameters) else None
+        done = None if gradients is None else repeat.step(gradients, self.param_groups, self.method)
+        if done is None:
+            return False
+        residuals, passes, converged = done
+        self._residuals.update(zip(repeat.parameters, residuals, strict=True))
+        if not all(converged):
+            for entry, n, residual, flag in zip(repeat.entries, passes, residuals, converged, strict=True):
+                self._count(entry["t"], n, residual, flag)
+        self._repeat = repeat
+        return True
+
+    def _remember(self, updates: list[Update]) -> None:
+        """Prepare for another step like this one."""
+        kernels = {update.kernel for update in updates}
+        (kernel,) = kernels if len(kernels) == 1 else (None,)
+        if kernel is None or self._deferred([update.parameter for update in updates]):
+            return
+        group_of = {p: i for i, group in enumerate(self.param_groups) for p in group["params"]}
+        parameters = [update.parameter for update in updates]
+        entries = [self.state[p] for p in parameters]
+        methods = [self.method(group) for group in self.param_groups]
+        self._repeat = Repeat.of(kernel, parameters, entries, [group_of[p] for p in parameters], methods)
+
+    def _step(self, dues: list[Due]) -> None:
+        """Take the steps when it is known that all go well."""
+        found = known(sizes(dues))
+        bad = [each.task.w for each, size in zip(dues, found, strict=True) if not math.isfinite(size)]
+        if self._refused(bad, "gradient", "holds NaN or infinity"):
+            return
+        allowed = bounds(dues)
+        if not all(map(operator.lt, found, allowed)):
+            fits = map(operator.lt, found, allowed)
+            dues = [each if fit else each._replace(kernel=None) for each, fit in zip(dues, fits, strict=True)]
+        updates = computed([each for each in dues if not each.kernel])
+        if self._refused([update.parameter for update in updates if not update.finite()], "step", "overflows"):
+            return
+        updates += fused(dues, None)
+        self._take(updates, None)
+        self._remember(updates)
+
+    def _step_deferred(self, dues: list[Due]) -> None:
+        """Take the steps where a flag on the device says that all go well, and nothing did not before."""
+        sized = zip(dues, sizes(dues), bounds(dues), strict=True)
+        well = {each.task.w: _flag(size, each.task.w) < allowed for each, size, allowed in sized}
+        updates = computed([each for each in dues if not each.kernel])
+        well |= {update.parameter: well[update.parameter] & update.finite() for update in updates}
+        ok = torch.stack(list(well.values())).all() if well else None
+        if ok is not None and self._ok is not None:
+            ok = ok & self._ok
+        updates += fused(dues, ok)
+        self._take(updates, torch.stack([well[update.parameter] for update in updates]) if updates else None)
+
+    @property
+    def kernel(self) -> str:
+        """Which code takes the steps: "auto", "reference" or the name of a kernel. May be set at any time."""
+        return self._kernel
+
+    @kernel.setter
+    def kernel(self, name: str) -> None:
+        check(name)
+        self._learn()
+        self._kernel = name
+        self._repeat = None
 
     def _refuse_sparse(self, parameters: list[Tensor]) -> None:
         for parameter in parameters:
@@ -164,36 +233,33 @@ class MethodOptimizer(torch.optim.Optimizer):
                     "entry enters the metric; use sparse=False in Embedding"
                 )
 
-    def _all(self, flags: list[Tensor], parameters: list[Tensor], what: str, wrong: str) -> bool:
-        """Whether all flags, one for each parameter, are true; else raises ValueError, or counts a skipped step."""
-        by_device: dict[torch.device, list[Tensor]] = {}
-        for flag in flags:
-            by_device.setdefault(flag.device, []).append(flag)
-        if all(bool(torch.stack(some).all()) for some in by_device.values()):
-            return True
+    def _refused(self, bad: list[Tensor], what: str, wrong: str) -> bool:
+        """Whether the step is to be skipped, which then is counted; raises ValueError unless it may be."""
+        if not bad:
+            return False
         if self.nonfinite == "skip":
             self.skipped += 1
-            return False
-        bad = next(parameter for parameter, flag in zip(parameters, flags, strict=True) if not flag)
-        raise ValueError(f"the {what} of {self.called(bad)} (shape {tuple(bad.shape)}) {wrong}; {_NOTHING_CHANGED}")
+            return True
+        raise ValueError(
+            f"the {what} of {self.called(bad[0])} (shape {tuple(bad[0].shape)}) {wrong}; {_NOTHING_CHANGED}"
+        )
 
-    def _updates(self, group: dict[str, Any]) -> list[_Update]:
-        """The steps of the parameters of one group that have a gradient."""
+    def _dues(self, group: dict[str, Any]) -> list[Due]:
+        """The steps that the parameters of one group are to take, those that have a gradient."""
         params = [parameter for parameter in group["params"] if parameter.grad is not None]
-        restart = group["pending_restart"]
+        restart, maximize = group["pending_restart"], group["maximize"]
         method = self.method(self._restarted(group) if restart else group)
+        dues: list[Due] = []
+        for parameter in params:
+            entry = self.state.get(parameter)
+            new = restart or not entry or "stale" in entry
+            state = method.init(work(parameter)) if new or not entry else unpack(entry, method)
+            theta = None if new or not entry else entry.get("theta")
+            kernel = choose(self.kernel, method, parameter)
+            dues.append(due(Task(method, parameter, _gradient(parameter), state, theta, maximize), kernel))
+        return dues
 
-        def state(parameter: Tensor) -> MethodState:
-            old = self.state.get(parameter)
-            if restart or not old or "stale" in old:
-                return method.init(_work(parameter))
-            return unpack(old, method)
-
-        gradients = [_downhill(parameter, group) for parameter in params]
-        steps = method.step_all([_work(p) for p in params], gradients, [state(p) for p in params])
-        return [_Update(parameter, method, step) for parameter, step in zip(params, steps, strict=True)]
-
-    def _take(self, updates: list[_Update], finite: Tensor | None) -> None:
+    def _take(self, updates: list[Update], finite: Tensor | None) -> None:
         """Change parameters, state and groups; finite: on the device, one flag for each update, where not yet known."""
         ok, before = None, None
         if finite is not None:
@@ -201,21 +267,28 @@ class MethodOptimizer(torch.optim.Optimizer):
             before = Snapshot.of(self.param_groups, self.state)
         for group in self.param_groups:
             self._commit_restart(group)
-        for parameter, method, step in updates:
-            new = pack(step.state)
-            if ok is not None:
-                new = masked(ok, new, self.state.get(parameter, {}))
-            parameter.copy_(step.w if ok is None else torch.where(ok, step.w, parameter))
-            self.state[parameter] = new
-            self._residuals[parameter] = step.solution.residual / (method.subproblem_scale(step.state) or 1.0)
+        for update in updates:
+            self._enter(update, ok)
         self._ok = ok
         if finite is None or before is None:
-            for _, _, step in updates:
-                solution = step.solution
-                self._count(step.state.t, solution.iterations, solution.residual, bool(solution.converged))
+            for update in updates:
+                self._count(update.state.t, update.iterations, update.residual, update.converged)
         elif finite.device.type != "meta":
-            names = [f"{self.called(p)} (shape {tuple(p.shape)})" for p, _, _ in updates]
-            self._outcomes.append(Outcome(names, [step for _, _, step in updates], finite, before))
+            names = [f"{self.called(u.parameter)} (shape {tuple(u.parameter.shape)})" for u in updates]
+            self._outcomes.append(Outcome(names, updates, finite, before))
+
+    def _enter(self, update: Update, ok: Tensor | None) -> None:
+        """Put the update into the parameter and its entry in `state`; ok: on the device, whether it may be."""
+        parameter, method, kernel, w, state, theta, _, residual, _ = update
+        entry = pack(state) if theta is None else {**pack(state), "theta": theta}
+        if ok is not None:
+            entry = masked(ok, entry, self.state.get(parameter, {}))
+        if w is not None:
+            parameter.copy_(w if ok is None else torch.where(ok, w, parameter))
+        self.state[parameter] = entry
+        self._residuals[parameter] = residual / (method.subproblem_scale(state) or 1.0)
+        if kernel is not None:  # which wrote where autograd does not look
+            torch.autograd.graph.increment_version(parameter)
 
     def _learn(self, wait: bool = True) -> None:
         """Take note of how steps went: of all, or of those that are known without waiting for the device."""
@@ -227,6 +300,7 @@ class MethodOptimizer(torch.optim.Optimizer):
                 outcome.before.restore(self.state)
                 self._outcomes, self._ok = [], None
                 self._residuals.clear()
+                self._repeat = None
                 name = outcome.names[finite.index(False)]
                 raise ValueError(
                     f"the gradient of {name} held NaN or infinity, or its step overflowed, {later + 1} steps ago; "
@@ -235,9 +309,9 @@ class MethodOptimizer(torch.optim.Optimizer):
             for solve, flag in zip(outcome.solves, converged, strict=True):
                 self._count(*solve, flag)
 
-    def _count(self, t: int, iterations: int, residual: Tensor | float, converged: bool) -> None:
+    def _count(self, t: int, iterations: int, residual: Tensor | float, converged: Tensor | bool) -> None:
         """Count the solves that stopped at their iteration limit, and warn of the first."""
-        if not converged:
+        if not bool(converged):
             self._uncertified += 1
             if self._uncertified == 1:
                 warn_uncertified(f"step {t}", iterations, residual)
@@ -297,11 +371,11 @@ class MethodOptimizer(torch.optim.Optimizer):
     def structured_value(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """What_t for a parameter of the group, in float32 for bf16 and fp16 parameters; the parameter before a step."""
         self._learn()
-        work = _work(parameter)
+        w = work(parameter)
         if not self.state.get(parameter):
-            return work
+            return w
         method = self.method_of(parameter, group)
-        return method.structured(work, unpack(self.state[parameter], method))
+        return method.structured(w, unpack(self.state[parameter], method))
 
     def regularized(self) -> Iterator[tuple[str, Tensor, dict[str, Any]]]:
         """The name (or "group.index" without names), the parameter and its group, of each regularized parameter."""
@@ -355,6 +429,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         own = state_dict["optkit"]
         self.skipped, self._uncertified = own["skipped"], own["uncertified"]
         self._residuals.clear()
+        self._repeat = None
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
         indices = [index for group in state_dict["param_groups"] for index in group["params"]]
         for parameter, index in zip(parameters, indices, strict=True):
@@ -377,7 +452,8 @@ class MethodOptimizer(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy.deepcopy: torch.optim keeps only the groups and the state."""
         self._learn()
-        return {**super().__getstate__(), **{key: value for key, value in vars(self).items() if key in _OWN}}
+        own = {key: value for key, value in vars(self).items() if key in _OWN}
+        return {**super().__getstate__(), **own, "_repeat": None}
 
     def _restarted(self, group: dict[str, Any]) -> dict[str, Any]:
         """The group as it is after its pending restart."""
@@ -405,7 +481,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         return names[j] if names else f"parameter {j} of group {i}"
 
 
-_OWN = ("recipe", "nonfinite", "skipped", "_uncertified", "_residuals", "_ok", "_outcomes")
+_OWN = ("recipe", "nonfinite", "_kernel", "skipped", "_uncertified", "_residuals", "_ok", "_outcomes")
 
 
 def unwrapped(optimizer: Any) -> Any:
@@ -428,13 +504,6 @@ def _gradient(parameter: Tensor) -> Tensor:
     return gradient
 
 
-def _downhill(parameter: Tensor, group: dict[str, Any]) -> Tensor:
-    """The gradient of what is minimised."""
-    gradient = _work(_gradient(parameter))
-    return -gradient if group["maximize"] else gradient
-
-
-def _work(tensor: Tensor) -> Tensor:
-    """The tensor to compute with: float32 for bf16 and fp16."""
-    tensor = tensor.detach()
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+def _flag(size: Tensor | float, parameter: Tensor) -> Tensor:
+    """A size on the device of its parameter."""
+    return size if isinstance(size, Tensor) else torch.full((), size, device=parameter.device)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit.algorithms import Step
+from .updates import Update
 
 DEFERRED = {"cuda", "meta"}
 """The kinds of devices for which no step waits. Tensors on "meta" have no values: of them there is nothing to learn."""
@@ -27,7 +27,7 @@ def masked(ok: Tensor, new: dict[str, Any], old: dict[str, Any]) -> dict[str, An
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a masked step changes all the same: whatever is no tensor, in groups and states; and What_t, where kept."""
+    """What a masked step changes all the same: whatever is no tensor, in groups and states; and the tensors of KEPT."""
 
     groups: list[tuple[dict[str, Any], dict[str, Any]]]
     states: dict[Tensor, dict[str, Any] | None]
@@ -49,6 +49,10 @@ class Snapshot:
                 states[parameter] = {key: value for key, value in present.items() if isinstance(value, Tensor)} | old
 
 
+KEPT = ("solution", "theta")
+"""Tensors that a step may leave out of the state."""
+
+
 def _flag(value: Tensor | bool, device: torch.device) -> Tensor:
     """The value on the device, made there: to copy it would be to wait."""
     return value if isinstance(value, Tensor) else torch.full((), value, device=device)
@@ -57,7 +61,7 @@ def _flag(value: Tensor | bool, device: torch.device) -> Tensor:
 def _numbers(state: dict[str, Any] | None) -> dict[str, Any] | None:
     if not state:
         return None
-    return {key: value for key, value in state.items() if not isinstance(value, Tensor) or key == "solution"}
+    return {key: value for key, value in state.items() if not isinstance(value, Tensor) or key in KEPT}
 
 
 class Outcome:
@@ -66,11 +70,11 @@ class Outcome:
     The flags are on their way to the host.  before: undoes the step.
     """
 
-    def __init__(self, names: Sequence[str], steps: Sequence[Step], finite: Tensor, before: Snapshot) -> None:
+    def __init__(self, names: Sequence[str], updates: Sequence[Update], finite: Tensor, before: Snapshot) -> None:
         device = finite.device
-        converged = [_flag(step.solution.converged, device) for step in steps]
+        converged = [_flag(update.converged, device) for update in updates]
         self.names, self.before = names, before
-        self.solves = [(step.state.t, step.solution.iterations, step.solution.residual) for step in steps]
+        self.solves = [(update.state.t, update.iterations, update.residual) for update in updates]
         self.flags = torch.stack([finite, torch.stack(converged)]).to("cpu", non_blocking=True)
         self.event = torch.cuda.Event() if device.type == "cuda" else None
         if self.event is not None:

@@ -1,7 +1,7 @@
 """What a monitor costs: pytest tests/benchmarks/test_monitor_cost.py --benchmark-only -m slow
 
-The same 200 steps of an optimizer without a monitor and with one that observes every 100 steps. A benchmark of its own,
-marked slow so that `make bench`, whose page is of the subproblem solvers, leaves it out.
+The same 200 steps of an optimizer without a monitor and with one that observes every 100 steps. It is marked
+slow, so that the other benchmarks run without it.
 """
 
 from __future__ import annotations

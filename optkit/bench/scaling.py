@@ -1,0 +1,73 @@
+"""Time against the number of parameters, the size of the groups and the number of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .contestants import FUSED
+from .lists import Entries, matrices
+from .measuring import Measured, measure
+from .settings import Settings
+from .table import Column, Table
+
+SCALED = ("RAMDA", "ProxGen", "RMDA")  # of each way to take a step one: two metrics, and a closed form
+PARAMETERS = (100_000, 1_000_000, 10_000_000, 100_000_000)
+GROUP_SIZES = (4, 16, 64, 256, 1024, 4096, 16384, 65536)
+TENSORS = (1, 4, 16, 64, 256, 1024)
+LARGE = 2**22  # entries in the table of the sizes of groups
+SMALL = 2**20  # entries in the table of the numbers of tensors
+SIDE = 1000  # rows of the matrices in the table of the numbers of parameters, and columns of all but the smallest
+REFERENCE = 1_000_000  # what costs per parameter are compared with
+
+
+def tables(settings: Settings) -> Iterator[Table]:
+    """Three; quick: with fewer and smaller cases."""
+    small = settings.quick
+    some = [name for name in settings.optimizers if name in SCALED] or settings.optimizers
+    cases = [(n, of_size(n)) for n in (PARAMETERS[:1] if small else PARAMETERS)]
+    yield _table("parameters", f"Matrices of {SIDE:,} rows; a group is a column.", cases, some, settings)
+    cases = [(n, of_groups(n, LARGE // (64 if small else 1))) for n in GROUP_SIZES[: 2 if small else None]]
+    text = f"One matrix of {cases[0][1][0].size:,} entries; a group is a column."
+    yield _table("entries of a group", text, cases, some, settings)
+    cases = [(n, matrices(n, 64, SMALL // 64 // n)) for n in (TENSORS[:2] if small else TENSORS)]
+    yield _table("tensors", f"{SMALL:,} entries in matrices of 64 rows; a group is a column.", cases, some, settings)
+
+
+def of_size(parameters: int) -> Entries:
+    """Matrices of SIDE rows with so many entries together."""
+    columns = min(parameters // SIDE, SIDE)
+    return matrices(parameters // (SIDE * columns), SIDE, columns)
+
+
+def of_groups(size: int, entries: int) -> Entries:
+    """One matrix with groups of this size."""
+    return matrices(1, size, entries // size)
+
+
+def _table(
+    what: str, text: str, cases: Sequence[tuple[int, Entries]], optimizers: Sequence[str], settings: Settings
+) -> Table:
+    """A row a case: nanoseconds for each parameter, and their ratio to fused AdamW."""
+    rows = [(case, measure(entries, optimizers, "GroupLasso", settings)) for case, entries in cases]
+    names = [one.optimizer for one in rows[0][1]]
+    columns = [Column(what, ",d"), *(Column(f"{name}, ns", ".2f") for name in names)]
+    columns += [Column(f"{name} / fused AdamW", ".2f", " ×") for name in names if name != FUSED]
+    lines = [(case, *map(_cost, some), *(one.ratio for one in some if one.optimizer != FUSED)) for case, some in rows]
+    text += " Nanoseconds for each parameter."
+    if what == "parameters" and (flat := _flatness(rows)):
+        text += f" From {REFERENCE:,} parameters on the dearest is above the cheapest by: {flat}."
+    return Table(f"Time against {what}", text, tuple(columns), tuple(lines))
+
+
+def _cost(one: Measured) -> float:
+    """Nanoseconds for each parameter."""
+    return 1e9 * one.times.median / one.parameters
+
+
+def _flatness(rows: Sequence[tuple[int, list[Measured]]]) -> str:
+    """How far the costs per parameter of each optimizer lie apart."""
+    large = [some for case, some in rows if case >= REFERENCE]
+    if len(large) < 2:
+        return ""
+    costs = {column[0].optimizer: [_cost(one) for one in column] for column in zip(*large, strict=True)}
+    return ", ".join(f"{name} {100 * (max(each) / min(each) - 1):.0f} %" for name, each in costs.items())

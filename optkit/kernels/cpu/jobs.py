@@ -1,0 +1,81 @@
+"""How tensors are cut into jobs, the pieces of work that threads take one after the other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from optkit.kernels.layout import layout
+
+STRETCH = 1 << 16
+"""Entries of a job where psi is separable."""
+WIDEST, NARROWEST = 1 << 13, 1 << 8
+"""Columns of a panel. Rows shorter than some pages of memory cost bandwidth: a panel is as wide as it can be while all
+threads have work."""
+
+
+class Geometry(NamedTuple):
+    """What decides how a tensor is cut.  axes: of a group, None for separable psi."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    axes: tuple[int, ...] | None
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        known = None if self.axes is None else layout(self.shape, self.strides, self.axes)
+        return 0 if known is None else known.batches * known.groups
+
+    def jobs(self, share: int) -> list[tuple[int, ...]]:
+        """(offset, offset of theta, rows, stride, length, run), in entries, of each.  share: entries of a fair one."""
+        size = math.prod(self.shape)
+        if self.axes is None:
+            return [(begin, 0, 1, 0, min(STRETCH, size - begin), 1) for begin in range(0, size, STRETCH)]
+        known = layout(self.shape, self.strides, self.axes)
+        if known is None or not size:
+            return []
+        batches, rows, groups, run = known
+        width = max(NARROWEST, min(WIDEST, share // rows))
+        each = max(1, min(width // run, groups))
+        each = -(-groups // -(-groups // each))  # of about the same width
+        return [
+            ((b * rows * groups + j) * run, b * groups + j, rows, groups * run, min(each, groups - j) * run, run)
+            for b in range(batches)
+            for j in range(0, groups, each)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Jobs:
+    """The jobs of a list of tensors, the longest first.
+
+    task: the place in the list, of each job;  offsets: in entries, of its seven arrays;  shapes: rows, stride, length,
+    run;  widest: the longest length.
+    """
+
+    task: np.ndarray
+    offsets: np.ndarray
+    shapes: np.ndarray
+    widest: int
+
+    def table(self, addresses: np.ndarray, itemsize: int) -> np.ndarray:
+        """One row a job, as the loops unpack it.  addresses: (tensors, 7)."""
+        places = np.where(addresses[self.task] == 0, 0, addresses[self.task] + itemsize * self.offsets)
+        return np.concatenate((self.task[:, None], places, self.shapes), axis=1)
+
+
+@lru_cache(maxsize=256)
+def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
+    """Cut the tensors so that each thread finds work for four times at least."""
+    share = max(1, sum(math.prod(g.shape) for g in geometries) // (4 * threads))
+    rows = [(i, *job) for i, g in enumerate(geometries) for job in g.jobs(share)]
+    rows.sort(key=lambda row: -row[3] * row[5])
+    table = np.array(rows, dtype=np.int64).reshape(-1, 7)
+    offsets = np.repeat(table[:, 1:2], 7, axis=1)
+    offsets[:, 6] = table[:, 2]
+    return Jobs(table[:, 0], offsets, table[:, 3:], int(table[:, 5].max(initial=1)))

@@ -1,0 +1,181 @@
+"""The kernel for tensors in main memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optkit.algorithms import MethodState
+from optkit.kernels.base import Kernel, Taken, Task
+from optkit.kernels.layout import dense, layout
+from optkit.kernels.plan import LIMIT, Plan
+
+from .fleet import Fleet
+from .jobs import Geometry, cut
+from .recipes import Cohort, Recipe
+from .running import CERTIFICATE, NUMPY, announced, largest_of, run
+from .threads import everywhere
+
+
+class Step(NamedTuple):
+    """A task and its recipe."""
+
+    task: Task
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, task: Task, recipes: dict[Any, Recipe], plans: dict[Cohort, Plan]) -> Step:
+        """recipes, plans: those that were made already."""
+        w = task.w
+        cohort = Cohort(task.method, task.state.t, getattr(task.state.estimator, "weight", 0.0), task.maximize)
+        key = cohort, w.shape, w.stride()
+        recipe = recipes.get(key)
+        if recipe is None:
+            recipe = recipes[key] = Recipe.of(cohort, tuple(w.shape), w.stride(), plans)
+        return cls(task, recipe)
+
+    def addresses(self) -> list[int]:
+        """Of w, anchor, grad, m, u and top."""
+        w, grad, anchor, squares = self.task.w, self.task.grad, self.task.state.anchor, self.task.state.preconditioner
+        first = [w.data_ptr(), 0 if anchor is None else anchor.data_ptr(), grad.data_ptr()]
+        found = [
+            *first,
+            self.task.state.estimator[0].data_ptr(),
+            *(a.data_ptr() for a in squares if a is not None),
+            0,
+            0,
+        ]
+        return found[:6]
+
+    def taken(self, theta: Tensor | None, iterations: int, residual: float | Tensor, converged: bool | Tensor) -> Taken:
+        """The outcome."""
+        t, anchor, _, estimator, preconditioner = self.task.state
+        if self.recipe.plan.dual is not None:
+            estimator = type(estimator)(estimator[0], self.recipe.plan.dual)
+        return Taken(
+            MethodState(t + 1, anchor, None, estimator, preconditioner), theta, iterations, residual, converged
+        )
+
+
+class Numba(Kernel):
+    """Loops compiled by numba, for float32 and float64 tensors without gaps, in any order of their axes."""
+
+    name = "numba"
+    devices = ("cpu",)
+
+    def missing(self) -> str | None:
+        try:
+            import numba  # noqa: F401
+        except ImportError as error:
+            return f"it needs numba, which does not import ({error}); pip install numba"
+        return None
+
+    def refuses(self, w: Tensor) -> str | None:
+        if w.device.type != "cpu":
+            return f"it works in main memory, not on {w.device}"
+        if w.dtype not in LIMIT:
+            return f"it knows no {w.dtype}"
+        return None if dense(w.shape, w.stride()) else "it needs tensors without gaps in memory"
+
+    def lays_out(self, shape: tuple[int, ...], strides: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+        return layout(shape, strides, axes) is not None
+
+    def largest(self, tasks: Sequence[Task]) -> Tensor:
+        found = torch.zeros(len(tasks), dtype=torch.float64)
+        for dtype in LIMIT:
+            places = [i for i, task in enumerate(tasks) if task.grad.dtype == dtype]
+            if places:
+                found[places] = torch.from_numpy(_largest([tasks[i].grad for i in places])).double()
+        return found
+
+    def fleet(self, tasks: Sequence[Task], labels: Sequence[int]) -> Fleet | None:
+        return Fleet.of(tasks, labels)
+
+    def step(self, tasks: Sequence[Task], ok: Tensor | None = None) -> list[Taken]:
+        if ok is not None and not bool(ok):
+            return [Taken(task.state, task.theta, 0, 0.0, True) for task in tasks]
+        recipes: dict[Any, Recipe] = {}
+        plans: dict[Cohort, Plan] = {}
+        steps = [Step.of(task, recipes, plans) for task in tasks]
+        batches: dict[Any, list[int]] = {}
+        for i, (task, recipe) in enumerate(steps):
+            dtype = task.w.dtype
+            batches.setdefault((dtype, recipe.flags) if recipe.in_range(dtype) else None, []).append(i)
+        taken: dict[int, Taken] = {}
+        for key, places in batches.items():
+            some = [steps[i] for i in places]
+            taken |= zip(places, [_reference(s) for s in some] if key is None else _run(some, *key), strict=True)
+        return [taken[i] for i in range(len(tasks))]
+
+
+def _run(steps: list[Step], dtype: torch.dtype, flags: tuple[bool | int, ...]) -> list[Taken]:
+    """Take the steps, which share one compiled loop."""
+    grouped, adaptive, *_, bent = flags
+    if not (grouped and adaptive and bent):
+        return _loop(steps, dtype, flags)
+    low = _least_metric(steps, dtype, flags)
+    convex = [least > step.recipe.penalty.concavity for least, step in zip(low, steps, strict=True)]
+    taken = iter(_loop([step for step, yes in zip(steps, convex, strict=True) if yes], dtype, flags))
+    return [next(taken) if yes else _reference(step) for step, yes in zip(steps, convex, strict=True)]
+
+
+def _loop(steps: list[Step], dtype: torch.dtype, flags: tuple[bool | int, ...]) -> list[Taken]:
+    thetas = [_theta(step) if flags[0] else None for step in steps]
+    addresses = [(*s.addresses(), 0 if t is None else t.data_ptr()) for s, t in zip(steps, thetas, strict=True)]
+    jobs = cut(tuple(step.recipe.geometry for step in steps), torch.get_num_threads())
+    numbers = np.array([step.recipe.numbers for step in steps])
+    square, passes, worst = run(jobs, np.array(addresses, np.int64), numbers, dtype, flags)
+    return [
+        step.taken(theta, int(n), math.sqrt(r), w <= CERTIFICATE[dtype])
+        for step, theta, n, r, w in zip(steps, thetas, passes.tolist(), square.tolist(), worst.tolist(), strict=True)
+    ]
+
+
+def _theta(step: Step) -> Tensor:
+    """That of the last step; 0 where there is none."""
+    w, theta, count = step.task.w, step.task.theta, step.recipe.geometry.groups
+    known = theta is not None and theta.numel() == count and theta.dtype == w.dtype
+    return theta if known and theta is not None else torch.zeros(count, dtype=w.dtype)
+
+
+def _largest(grads: list[Tensor]) -> np.ndarray:
+    addresses = np.zeros((len(grads), 7), np.int64)
+    addresses[:, 2] = [grad.data_ptr() for grad in grads]
+    return largest_of(tuple(grad.numel() for grad in grads), addresses, grads[0].dtype)
+
+
+def _least_metric(steps: list[Step], dtype: torch.dtype, flags: tuple[bool | int, ...]) -> np.ndarray:
+    """The smallest entry of each step's metric, which is adaptive."""
+    from .entries import least
+
+    _, _, cube, top, *_ = (flag or None for flag in flags)
+    like = np.zeros(1, NUMPY[dtype])
+    jobs = cut(tuple(Geometry((step.task.w.numel(),), (1,), None) for step in steps), torch.get_num_threads())
+    table = jobs.table(np.array([(*step.addresses(), 0) for step in steps], np.int64), like.itemsize)
+    numbers = np.array([step.recipe.numbers for step in steps])
+    found, counter = np.zeros(len(table)), np.zeros(1, np.int64)
+    announced(least, lambda: everywhere(lambda k: least(table, numbers, found, counter, like, cube, top), len(table)))
+    low = np.full(len(steps), math.inf)
+    np.minimum.at(low, jobs.task, found)
+    return low
+
+
+def _reference(step: Step) -> Taken:
+    """The step of the parts, put into the task's arrays."""
+    task = step.task
+    new = task.method.step(task.w, -task.grad if task.maximize else task.grad, task.state)
+    task.w.copy_(new.w)
+    for old, values in zip(
+        (*task.state.estimator, *task.state.preconditioner),
+        (*new.state.estimator, *new.state.preconditioner),
+        strict=True,
+    ):
+        if isinstance(old, Tensor):
+            old.copy_(values)
+    solution = new.solution
+    return step.taken(task.theta, solution.iterations, solution.residual, solution.converged)

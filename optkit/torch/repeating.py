@@ -1,0 +1,91 @@
+"""A step like the last one, for the price of little more than its arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit.algorithms import ProximalMethod
+from optkit.kernels import Kernel, Task
+from optkit.kernels.cpu.recipes import Cohort
+
+from .state import unpack
+
+
+class Repeat:
+    """The parameters of a step that one kernel took, and all that must be as it was for the next to be like it.
+
+    entries: what `state` holds for the parameters;  groups: the group of each;  methods: of each group.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], entries: Sequence[dict[str, Any]], groups: Sequence[int]) -> None:
+        self.parameters, self.entries, self.groups = parameters, entries, groups
+        self.forms = [(p.shape, p.stride()) for p in parameters]
+        self.arrays = [[(key, v) for key, v in entry.items() if isinstance(v, Tensor)] for entry in entries]
+        self.fleet: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        kernel: Kernel,
+        parameters: Sequence[Tensor],
+        entries: Sequence[dict[str, Any]],
+        groups: Sequence[int],
+        methods: Sequence[ProximalMethod],
+    ) -> Repeat | None:
+        """None where the kernel has no fleet of them."""
+        repeat = cls(parameters, entries, groups)
+        tasks = [
+            Task(methods[g], p, p.grad, unpack(entry, methods[g]), entry.get("theta"))
+            for p, entry, g in zip(parameters, entries, groups, strict=True)
+            if p.grad is not None
+        ]
+        repeat.fleet = kernel.fleet(tasks, groups)
+        return None if repeat.fleet is None else repeat
+
+    def gradients(self, state: dict[Tensor, dict[str, Any]]) -> list[Tensor] | None:
+        """Those of the parameters, or None where anything is not as it was."""
+        found = []
+        times = [self.entries[i]["t"] for i in self.fleet.leaders]
+        cohorts = self.fleet.cohort.tolist()
+        for p, entry, form, arrays, cohort in zip(
+            self.parameters, self.entries, self.forms, self.arrays, cohorts, strict=True
+        ):
+            grad = p.grad
+            if grad is None or state.get(p) is not entry or entry["t"] != times[cohort]:
+                return None
+            if grad.layout != torch.strided or (p.shape, p.stride()) != form or (grad.shape, grad.stride()) != form:
+                return None
+            for key, array in arrays:
+                if entry.get(key) is not array:
+                    return None
+            found.append(grad)
+        return found
+
+    def step(
+        self, gradients: Sequence[Tensor], groups: Sequence[dict[str, Any]], method: Callable[[Any], ProximalMethod]
+    ) -> tuple[list[float], list[int], list[bool]] | None:
+        """Take it, in place; (residuals, passes, converged) of the parameters, or None where it is not to be had so."""
+        largest, methods, cohorts = self.fleet.largest(gradients), {}, []
+        for leader in self.fleet.leaders:
+            g, entry = self.groups[leader], self.entries[leader]
+            if g not in methods:
+                methods[g] = method(groups[g])
+            cohorts.append(Cohort(methods[g], entry["t"], entry.get("estimator.weight", 0.0), groups[g]["maximize"]))
+        done = self.fleet.step(self.parameters, cohorts, largest)
+        if done is None:
+            return None
+        square, passes, converged, plans = done
+        for entry, cohort in zip(self.entries, self.fleet.cohort.tolist(), strict=True):
+            entry["t"] = cohorts[cohort].t + 1
+            if plans[cohort].dual is not None:
+                entry["estimator.weight"] = plans[cohort].dual
+        residuals = square**0.5
+        for c, cohort in enumerate(cohorts):
+            if cohort.method.anchor == "previous":
+                residuals[self.fleet.cohort == c] /= cohort.method.clock(cohort.t + 1).gain or 1.0
+        torch.autograd.graph.increment_version(self.parameters)
+        return residuals.tolist(), passes.astype(int).tolist(), converged.tolist()

@@ -1,0 +1,388 @@
+"""The fused kernels: equal to the reference, chosen by name, exchanged in the middle of a run, absent without harm."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from optkit import kernels
+from optkit.kernels import KERNELS, Kernel, Task, choose
+from optkit.kernels.cpu import Numba
+from optkit.kernels.cpu.functions import cube_root
+from optkit.kernels.layout import dense, layout
+from optkit.kernels.plan import ESTIMATORS, GROUPED, METRICS, objection, plan
+from optkit.regularizers import L1, GroupLasso, NuclearNorm, SparseGroupLasso
+from optkit.solvers import FixedIterations, SecularNewton
+from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, ProxSSI, regularize
+
+from .kernel_trial import CASES, walk, walk_together
+
+DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+OPTIMIZERS: dict[str, Callable[..., MethodOptimizer]] = {
+    "RAMDA": RAMDA,
+    "RMDA": RMDA,
+    "ProxGen": ProxGen,
+    "ProxSSI": ProxSSI,
+    "ProxSGD": ProxSGD,
+}
+EACH = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+# --- against the reference --------------------------------------------------------------------------------------------
+
+
+@DTYPES
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_numba_walks_as_the_reference(case: Any, dtype: torch.dtype) -> None:
+    walk(Numba(), case, dtype)
+
+
+@DTYPES
+def test_many_tensors_of_many_kinds_walk_together(dtype: torch.dtype) -> None:
+    walk_together(Numba(), CASES[::5], dtype, steps=12)
+
+
+def big(psi: Any, shape: tuple[int, ...], dtype: torch.dtype, method: Callable[..., Any], **options: Any) -> None:
+    """Three steps of tensors that are cut into several jobs: panels, stretches, blocks of rows."""
+    random = np.random.default_rng(0)
+    rows = np.linspace(0, 2, shape[1]).reshape(-1, *[1] * (len(shape) - 2))
+    w = torch.from_numpy(random.standard_normal(shape)).to(dtype)
+    grad = torch.from_numpy(rows * random.standard_normal(shape)).to(dtype)
+    parameters = [nn.Parameter(w.clone()) for _ in range(2)]
+    fused, reference = (
+        method([{"params": [p], "regularizer": psi}], kernel=kernel, **options)
+        for p, kernel in zip(parameters, ("numba", "reference"), strict=True)
+    )
+    for step in range(3):
+        for p, optimizer in zip(parameters, (fused, reference), strict=True):
+            p.grad = grad.flip(0) if step == 1 else grad.clone()
+            optimizer.step()
+        tolerance = 1e-10 if dtype == torch.float64 else 2e-4
+        torch.testing.assert_close(*parameters, rtol=tolerance, atol=tolerance)
+    assert fused.certificate().residual == pytest.approx(reference.certificate().residual, abs=1e-2)
+    found, expected = fused.structure(), reference.structure()
+    assert found.sparsity == expected.sparsity and 0 < (found.sparsity or 0) < 1
+
+
+@DTYPES
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_tensors_of_several_jobs(dtype: torch.dtype, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        big(GroupLasso(0.9, axes=0), (150, 2000), dtype, RAMDA, lr=0.1, averaging=1.0)
+        big(GroupLasso(0.05, axes=(0, 2, 3)), (70, 300, 3, 3), dtype, ProxGen, lr=0.1)
+        big(GroupLasso(2.0, axes=1), (2000, 40), dtype, RMDA, lr=0.3, averaging=1.0)
+        big(L1(0.9), (300, 300), dtype, ProxSGD)
+    finally:
+        torch.set_num_threads(before)
+
+
+# --- parts of the kernel ----------------------------------------------------------------------------------------------
+
+
+def test_the_cube_root_is_good_to_rounding() -> None:
+    """From the least denormal to the largest number of float32, and 0."""
+    numba = pytest.importorskip("numba")
+    root: Any = cube_root
+
+    @numba.njit
+    def roots(a: Any) -> Any:
+        found = np.empty_like(a)
+        for i in range(a.size):
+            found[i] = root(a[i], 2)
+        return found
+
+    for dtype, low, high in ((np.float32, 1e-45, 3e38), (np.float64, 1e-320, 1e308)):
+        x = np.concatenate(([0.0], np.geomspace(low, high, 200_001))).astype(dtype)
+        x = np.unique(x)
+        exact = np.cbrt(x.astype(np.float64))
+        with np.errstate(invalid="ignore"):
+            off = np.where(x > 0, np.abs(roots(x) - exact) / exact, np.abs(roots(x)))
+        assert off.max() < (4e-7 if dtype is np.float32 else 1e-15)
+
+
+def test_layouts_hold_each_group_once() -> None:
+    """By brute force: the entries of a group are those that the loops of the layout visit."""
+    places = [((6, 5), (0,)), ((6, 5), (1,)), ((4, 3, 2, 2), (0, 2, 3)), ((4, 3, 2, 2), (1, 2, 3)), ((2, 3, 4), (1,))]
+    for shape, axes in places:
+        for order in ((0, 1), (1, 0)) if len(shape) == 2 else ((0, 1, 2, 3), (0, 2, 3, 1))[: 1 + (len(shape) == 4)]:
+            order = order[: len(shape)]
+            t = torch.arange(np.prod(shape)).reshape([shape[a] for a in order]).permute(*np.argsort(order).tolist())
+            known = layout(tuple(t.shape), t.stride(), axes)
+            assert dense(t.shape, t.stride()) and known is not None
+            memory = t.as_strided((t.numel(),), (1,)).reshape(known)
+            mine = {frozenset(memory[b, :, g].flatten().tolist()) for b in range(known[0]) for g in range(known[2])}
+            rest = [a for a in range(len(shape)) if a not in axes]
+            groups = t.permute(*rest, *axes).reshape(int(np.prod([shape[a] for a in rest])), -1)
+            assert mine == {frozenset(row.tolist()) for row in groups}
+    gaps = torch.zeros(4, 6)[:, ::2]
+    assert not dense(gaps.shape, gaps.stride())
+
+
+# --- choosing ---------------------------------------------------------------------------------------------------------
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5))
+
+
+def train(model: nn.Module, optimizer: MethodOptimizer, steps: int, first: int = 0) -> None:
+    for k in range(first, first + steps):
+        generator = torch.Generator().manual_seed(k)
+        optimizer.zero_grad()
+        x, y = torch.randn(8, 2, 4, 4, generator=generator), torch.randint(5, (8,), generator=generator)
+        nn.functional.cross_entropy(model(x.to(next(model.parameters()).dtype)), y).backward()
+        optimizer.step()
+
+
+@EACH
+def test_kernels_are_exchanged_in_the_middle_of_a_run(make: Callable[..., MethodOptimizer]) -> None:
+    """numba, reference, numba, with a restart and a checkpoint in between, walks as the reference alone."""
+    one, two = network().double(), network().double()
+    changing = make(regularize(one, GroupLasso(0.01)), lr=0.05)
+    steady = make(regularize(two, GroupLasso(0.01)), lr=0.05, kernel="reference")
+    assert changing.kernel == "auto"
+    for k, kernel in enumerate(("numba", "reference", "auto", "numba")):
+        changing.kernel = kernel
+        for model, optimizer in ((one, changing), (two, steady)):
+            train(model, optimizer, 5, first=5 * k)
+            if k == 1:
+                optimizer.restart()
+        if k == 2:
+            buffer = io.BytesIO()
+            torch.save(changing.state_dict(), buffer)
+            buffer.seek(0)
+            changing = make(regularize(one, GroupLasso(0.01)), lr=0.05)
+            changing.load_state_dict(torch.load(buffer))
+        for p, q in zip(one.parameters(), two.parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12)
+    assert set(changing.state_dict()["state"][0]) - set(steady.state_dict()["state"][0]) == {"theta"}
+
+
+@EACH
+def test_a_checkpoint_of_one_kernel_is_read_by_another(make: Callable[..., MethodOptimizer]) -> None:
+    model = network()
+    optimizer = make(regularize(model, GroupLasso(0.01)))
+    train(model, optimizer, 3)
+    data = copy.deepcopy(optimizer.state_dict())
+    other = make(regularize(model, GroupLasso(0.01)), kernel="reference")
+    other.load_state_dict(data)
+    train(model, other, 1)
+    optimizer.load_state_dict(other.state_dict())
+    train(model, optimizer, 1)
+
+
+def state_bytes(optimizer: MethodOptimizer) -> int:
+    tensors = [v for entry in optimizer.state.values() for v in entry.values() if isinstance(v, torch.Tensor)]
+    return sum(t.numel() * t.element_size() for t in {t.data_ptr(): t for t in tensors}.values())
+
+
+@EACH
+def test_the_state_is_three_arrays_a_parameter_and_a_number_a_group_at_most(make: Callable[..., Any]) -> None:
+    model = network()
+    optimizer = make(regularize(model, GroupLasso(0.01)))
+    train(model, optimizer, 2)
+    entries, groups = sum(p.numel() for p in model.parameters()), 2 + 24
+    arrays = {"RAMDA": 3, "RMDA": 2, "ProxGen": 2, "ProxSSI": 2, "ProxSGD": 1}[type(optimizer).__name__]
+    assert state_bytes(optimizer) <= 4 * (arrays * entries + groups)
+
+
+@pytest.mark.parametrize("layout_of", ["channels_last", "grad contiguous", "state contiguous"])
+def test_other_layouts_of_gradients_and_state(layout_of: str) -> None:
+    """A gradient, or a state from a checkpoint, that does not lie in memory as its parameter does."""
+    one, two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+    two.load_state_dict(one.state_dict())
+    if layout_of != "state contiguous":
+        one = one.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizers = [RAMDA(regularize(m, GroupLasso(1e-2)), kernel=k) for m, k in ((one, "numba"), (two, "reference"))]
+    for k in range(6):
+        if k == 3 and layout_of == "state contiguous":
+            one.weight.data = one.weight.data.to(memory_format=torch.channels_last)
+        for m, optimizer in zip((one, two), optimizers, strict=True):
+            for p in m.parameters():
+                p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(k))
+                if layout_of == "channels_last":
+                    p.grad = torch.empty_like(p).copy_(p.grad)
+            optimizer.step()
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_move_are_found(dtype: torch.dtype = torch.float64) -> None:
+    """`p.data = ...` puts another tensor into a parameter between two steps."""
+    one, two = network().to(dtype), network().to(dtype)
+    optimizers = [RAMDA(regularize(m, GroupLasso(1e-2)), kernel=k) for m, k in ((one, "numba"), (two, "reference"))]
+    for k in range(4):
+        for m, optimizer in zip((one, two), optimizers, strict=True):
+            for p in m.parameters():
+                p.data = p.data.clone()
+            train(m, optimizer, 1, first=k)
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12)
+
+
+def test_gradients_too_large_for_the_kernel_are_left_to_the_reference() -> None:
+    """1e20 squared is within float32 for one step: no error, and the same as the reference."""
+    one, two = (nn.Parameter(torch.ones(3, 2)) for _ in range(2))
+    for p, kernel in ((one, "numba"), (two, "reference")):
+        optimizer = ProxSGD([{"params": [p], "regularizer": GroupLasso(1.0, axes=0)}], kernel=kernel)
+        for size in (1.0, 1e35, 1.0):
+            p.grad = torch.full((3, 2), size)
+            optimizer.step()
+    torch.testing.assert_close(one, two)
+
+
+def test_objections_are_said_in_words() -> None:
+    w = torch.ones(4, 3)
+    method = RAMDA([{"params": [nn.Parameter(w)], "regularizer": GroupLasso(1.0, axes=0)}])
+    usual = method.method(method.param_groups[0])
+    assert objection(usual) is None and choose("auto", usual, w) is KERNELS["numba"]
+    for psi, solver, stopping, words in (
+        (NuclearNorm(1.0), None, None, "knows no NuclearNorm"),
+        (GroupLasso(1.0, axes=0), SecularNewton(max_iterations=1), None, "does not imitate SecularNewton"),
+        (GroupLasso(1.0, axes=0), None, FixedIterations(3), "takes no stopping rule"),
+    ):
+        group = {"params": [nn.Parameter(w)], "regularizer": psi, "solver": solver, "stopping": stopping}
+        optimizer = RAMDA([group])
+        other = optimizer.method(optimizer.param_groups[0])
+        assert words in (objection(other) or "")
+        assert choose("auto", other, w) is None
+        with pytest.raises(ValueError, match="kernel='numba' cannot take the steps"):
+            choose("numba", other, w)
+    gaps = torch.ones(4, 6)[:, ::2]
+    assert "without gaps" in (Numba().objection(usual, gaps) or "")
+    assert "bfloat16" in (Numba().objection(usual, w.bfloat16()) or "")
+    assert all(isinstance(part, type) for part in (*ESTIMATORS, *METRICS, *GROUPED))
+
+
+@pytest.mark.parametrize("name", ["fast", "", None, 3])
+def test_an_unknown_kernel_is_refused(name: Any) -> None:
+    with pytest.raises(ValueError, match="kernel must be one of 'auto', 'reference', 'numba'"):
+        RAMDA([nn.Parameter(torch.ones(2))], kernel=name)
+    optimizer = RAMDA([nn.Parameter(torch.ones(2))])
+    with pytest.raises(ValueError, match="kernel must be one of"):
+        optimizer.kernel = name
+    assert optimizer.kernel == "auto"
+
+
+class Absent(Numba):
+    """A kernel whose package is not there."""
+
+    def missing(self) -> str | None:
+        return "it needs numba, which is not installed; pip install numba"
+
+
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(KERNELS, "numba", Absent())
+    kernels.choosing._fallen_back.cache_clear()
+    yield
+    kernels.choosing._fallen_back.cache_clear()
+
+
+def test_without_numba_the_reference_takes_the_steps_and_it_is_said_once(
+    absent: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = network(), network()
+    optimizers = RAMDA(regularize(one, GroupLasso(1e-2))), RAMDA(regularize(two, GroupLasso(1e-2)), kernel="reference")
+    with caplog.at_level(logging.WARNING, logger="optkit.kernels"):
+        for model, optimizer in zip((one, two), optimizers, strict=True):
+            train(model, optimizer, 3)
+    assert all(map(torch.equal, one.parameters(), two.parameters()))
+    assert [record.message for record in caplog.records if "numba" in record.message] == [
+        "no fused kernel takes these steps, which run part by part and slower (numba: it needs numba, which is not "
+        "installed; pip install numba)"
+    ]
+    with pytest.raises(ValueError, match="kernel='numba' cannot run here: it needs numba"):
+        RAMDA(regularize(one, L1(1e-3)), kernel="numba")
+
+
+def test_numba_is_imported_by_the_first_step_and_may_be_missing() -> None:
+    code = """
+import sys
+sys.modules["numba"] = None
+import torch
+from optkit.torch import RAMDA
+from optkit.regularizers import L1
+p = torch.nn.Parameter(torch.ones(3))
+optimizer = RAMDA([{"params": [p], "regularizer": L1(0.1)}])
+for _ in range(2):
+    p.grad = torch.ones(3)
+    optimizer.step()
+print(p.tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("numba") >= 1 and done.stderr.count("\n") == 1, done.stderr
+    lazy = "import sys, optkit.torch; print({'numba', 'triton'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", lazy], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_kernel_waits_for_no_other_thread_pool_after_a_fork() -> None:
+    """A child process has none of the parent's threads."""
+    code = """
+import os, torch
+from optkit.torch import RAMDA
+from optkit.regularizers import GroupLasso
+torch.set_num_threads(2)
+p = torch.nn.Parameter(torch.ones(600, 600))
+optimizer = RAMDA([{"params": [p], "regularizer": GroupLasso(0.1, axes=0)}])
+p.grad = torch.ones(600, 600)
+optimizer.step()
+child = os.fork()
+if child == 0:
+    optimizer.step()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(status)
+"""
+    options: Any = dict(capture_output=True, text=True, timeout=120)
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, **options).stdout.strip() == "0"
+
+
+def test_a_new_kernel_joins_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of one's own: here numba's, that counts its calls."""
+
+    class Counting(Numba):
+        name = "counting"
+        calls = 0
+
+        def step(self, tasks: Any, ok: Any = None) -> Any:
+            self.calls += 1
+            return super().step(tasks, ok)
+
+    mine = Counting()
+    monkeypatch.setitem(KERNELS, "counting", mine)
+    model = network()
+    train(model, RAMDA(regularize(model, SparseGroupLasso(1e-3)), kernel="counting"), 2)
+    assert mine.calls == 2 and isinstance(mine, Kernel)
+
+
+def test_a_plan_says_when_gradients_are_too_large() -> None:
+    optimizer = RAMDA([nn.Parameter(torch.ones(2))])
+    numbers = plan(optimizer.method(optimizer.param_groups[0]), 1, 0.0)
+    assert not numbers.overflows(1e10, 1e30)
+    assert numbers.overflows(1e20, 1e30) and numbers.overflows(float("nan"), 1e30)
+
+
+def test_tasks_of_a_step_share_nothing_with_each_other() -> None:
+    """amsgrad begins with two arrays of zeros, not with one twice: a kernel changes them in place."""
+    p = nn.Parameter(torch.ones(2, 2))
+    optimizer = ProxGen([p], amsgrad=True)
+    method = optimizer.method(optimizer.param_groups[0])
+    state = method.init(p.detach())
+    task = Task(method, p.detach().clone(), torch.ones(2, 2), state)
+    (taken,) = Numba().step([task])
+    assert taken.state.preconditioner.mean.data_ptr() != taken.state.preconditioner.largest.data_ptr()
