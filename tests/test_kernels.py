@@ -359,6 +359,9 @@ def test_a_new_kernel_joins_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
         name = "counting"
         calls = 0
 
+        def fleet(self, tasks: Any, labels: Any) -> None:
+            return None
+
         def step(self, tasks: Any, ok: Any = None) -> Any:
             self.calls += 1
             return super().step(tasks, ok)

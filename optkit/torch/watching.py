@@ -32,7 +32,7 @@ class Watch:
                 "RAMDA(model.parameters()); with arrays: minimize(..., callback=monitor)"
             )
         self.steps, self._monitor = 0, monitor
-        self._before: dict[Tensor, tuple[Any, Tensor]] = {}  # the state before the step, and W_{t-1}
+        self._before: dict[Tensor, tuple[Any, Tensor]] = {}  # the mark of the state before the step, and W_{t-1}
         self._handles = (
             optimizer.register_step_pre_hook(self._begin),
             optimizer.register_step_post_hook(self._end),
@@ -54,7 +54,7 @@ class Watch:
         """Keep what a step that is observed overwrites, W_{t-1}, where a method is anchored there."""
         if self._monitor.margin and self._monitor.observes(self.steps + 1):
             self._before = {
-                parameter: (optimizer.state.get(parameter), parameter.detach().clone())
+                parameter: (_mark(optimizer.state.get(parameter)), parameter.detach().clone())
                 for _, parameter, group in optimizer.regularized()
                 if optimizer.method(group).anchor == "previous"
             }
@@ -77,6 +77,11 @@ class Watch:
 
     def _anchor(self, parameter: Tensor, data: Any, point: Tensor) -> Tensor | None:
         """W_{t-1} in the dtype of What_t, where it was kept and the step has moved on from it."""
-        old, before = self._before.get(parameter, (data, None))
-        stepped = data is not old and "stale" not in data  # a step that is taken puts a new state in place
+        old, before = self._before.get(parameter, (None, None))
+        stepped = before is not None and _mark(data) != old and "stale" not in data
         return before.to(point.dtype) if stepped and before is not None else None
+
+
+def _mark(entry: dict[str, Any] | None) -> tuple[int, Any]:
+    """Another one after every step: a step puts a new entry into the state, or counts on in the old one."""
+    return id(entry), entry.get("t") if entry else None
