@@ -233,6 +233,36 @@ def test_weights_that_move_are_found(dtype: torch.dtype = torch.float64) -> None
         torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lr": 0.02},
+        {"regularizer": L1(0.02)},
+        {"regularizer": NuclearNorm(0.01)},
+        {"stopping": FixedIterations(3)},
+        {"weight_decay": 0.1},
+        {"amsgrad": True},
+        {"maximize": True},
+    ],
+    ids=lambda change: next(iter(change)) + type(next(iter(change.values()))).__name__,
+)
+def test_groups_may_change_between_two_steps(change: dict[str, Any]) -> None:
+    """Whatever is written into a group, the steps go on as those of the reference."""
+    one, two = (nn.Linear(5, 4).double() for _ in range(2))
+    two.load_state_dict(one.state_dict())
+    for model, kernel in ((one, "auto"), (two, "reference")):
+        groups = [{"params": [model.weight], "regularizer": GroupLasso(0.01, axes=0)}, {"params": [model.bias]}]
+        optimizer = ProxGen(groups, lr=0.01, kernel=kernel)
+        for k in range(6):
+            if k == 3:
+                optimizer.param_groups[0].update(optimizer.recipe.plain(change))
+            for p in model.parameters():
+                p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(k), dtype=p.dtype)
+            optimizer.step()
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-12)
+
+
 def test_gradients_too_large_for_the_kernel_are_left_to_the_reference() -> None:
     """1e20 squared is within float32 for one step: no error, and the same as the reference."""
     one, two = (nn.Parameter(torch.ones(3, 2)) for _ in range(2))

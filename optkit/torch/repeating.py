@@ -11,6 +11,7 @@ from torch import Tensor
 from optkit.algorithms import ProximalMethod
 from optkit.kernels import Kernel, Task
 from optkit.kernels.cpu.recipes import Cohort
+from optkit.kernels.plan import objection
 
 from .state import unpack
 
@@ -21,8 +22,14 @@ class Repeat:
     entries: what `state` holds for the parameters;  groups: the group of each;  methods: of each group.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], entries: Sequence[dict[str, Any]], groups: Sequence[int]) -> None:
-        self.parameters, self.entries, self.groups = parameters, entries, groups
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        entries: Sequence[dict[str, Any]],
+        groups: Sequence[int],
+        methods: Sequence[ProximalMethod],
+    ) -> None:
+        self.parameters, self.entries, self.groups, self.methods = parameters, entries, groups, methods
         self.forms = [(p.shape, p.stride()) for p in parameters]
         self.arrays = [[(key, v) for key, v in entry.items() if isinstance(v, Tensor)] for entry in entries]
         self.fleet: Any = None
@@ -37,7 +44,7 @@ class Repeat:
         methods: Sequence[ProximalMethod],
     ) -> Repeat | None:
         """None where the kernel has no fleet of them."""
-        repeat = cls(parameters, entries, groups)
+        repeat = cls(parameters, entries, groups, methods)
         tasks = [
             Task(methods[g], p, p.grad, unpack(entry, methods[g]), entry.get("theta"))
             for p, entry, g in zip(parameters, entries, groups, strict=True)
@@ -74,6 +81,8 @@ class Repeat:
             g, entry = self.groups[leader], self.entries[leader]
             if g not in methods:
                 methods[g] = method(groups[g])
+                if methods[g] is not self.methods[g] and _kind(methods[g]) != _kind(self.methods[g]):
+                    return None
             cohorts.append(Cohort(methods[g], entry["t"], entry.get("estimator.weight", 0.0), groups[g]["maximize"]))
         done = self.fleet.step(self.parameters, cohorts, largest)
         if done is None:
@@ -89,3 +98,10 @@ class Repeat:
                 residuals[self.fleet.cohort == c] /= cohort.method.clock(cohort.t + 1).gain or 1.0
         torch.autograd.graph.increment_version(self.parameters)
         return residuals.tolist(), passes.astype(int).tolist(), converged.tolist()
+
+
+def _kind(method: ProximalMethod) -> tuple[Any, ...]:
+    """What a kernel's choice depends on: all but numbers."""
+    psi, metric = method.psi, method.preconditioner
+    parts = type(psi), getattr(psi, "axes", None), type(method.estimator), type(metric)
+    return *parts, getattr(metric, "amsgrad", False), method.solver, method.stopping, method.anchor, objection(method)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from optkit.algorithms import MethodState, ProximalMethod
+from optkit.algorithms import Constant, MethodState, ProximalMethod, SqrtCount
 from optkit.kernels import Kernel, Taken, Task
 from optkit.kernels.plan import bound
 
@@ -47,13 +47,14 @@ class Update(NamedTuple):
 
 def due(task: Task, kernel: Kernel | None) -> Due:
     """The step; for a kernel, arrays that do not lie in memory as the parameter does are copied first. A state of
-    another shape or dtype than the kernel expects is left to the reference."""
+    another shape or dtype than the kernel expects, or with other arrays, is left to the reference."""
     if kernel is None:
         return Due(task, None)
     w, state, strides = task.w, task.state, task.w.stride()
     dtype = torch.float32 if w.dtype in HALF else w.dtype
     arrays = [a for a in (state.anchor, *state.estimator, *state.preconditioner) if isinstance(a, Tensor)]
-    if any(a.dtype != dtype or a.shape != w.shape or a.device != w.device for a in arrays):
+    other = any(a.dtype != dtype or a.shape != w.shape or a.device != w.device for a in arrays)
+    if other or len(arrays) != expected(task.method):
         return Due(task, None)
 
     def as_w(array: Any) -> Any:
@@ -64,6 +65,13 @@ def due(task: Task, kernel: Kernel | None) -> Due:
     estimator, preconditioner = (type(part)(*map(as_w, part)) for part in (state.estimator, state.preconditioner))
     state = MethodState(state.t, as_w(state.anchor), None, estimator, preconditioner)
     return Due(task._replace(grad=as_w(task.grad), state=state), kernel)
+
+
+def expected(method: ProximalMethod) -> int:
+    """How many arrays the state of a method that kernels know has."""
+    part = method.preconditioner
+    squares = 2 if getattr(part, "amsgrad", False) else 0 if type(part) in (Constant, SqrtCount) else 1
+    return (method.anchor == "initial") + 1 + squares
 
 
 def sizes(dues: Sequence[Due]) -> list[Any]:
