@@ -13,7 +13,7 @@ from optkit.kernels.base import Task
 from optkit.kernels.plan import LIMIT, Plan
 
 from .jobs import Jobs, cut
-from .recipes import Cohort, Recipe
+from .recipes import Cohort, Flags, Recipe
 from .running import CERTIFICATE, largest_of, run
 
 
@@ -22,7 +22,7 @@ class _Batch(NamedTuple):
 
     places: np.ndarray
     jobs: Jobs
-    flags: tuple[bool | int, ...]
+    flags: Flags
 
 
 class Fleet:
@@ -74,7 +74,7 @@ class Fleet:
         if not np.all(largest < bounds[self.cohort]) or any(r.bends or not r.in_range(self.dtype) for r in recipes):
             return None
         batches = self._cut(recipes)
-        if any(flags[0] and not self.addresses[places, 6].all() for places, _, flags in batches):
+        if any(flags.grouped and not self.addresses[places, 6].all() for places, _, flags in batches):
             return None  # a theta is missing
         self.addresses[:, 0] = [w.data_ptr() for w in ws]
         numbers = np.array([recipe.numbers for recipe in recipes])[self.kind]

@@ -11,42 +11,12 @@ few groups that are not settled.
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 
 from numba import njit
 
 from .functions import ENTRY, FAST, INNER, STRICT, inverse, metric, soft
-from .memory import (
-    load_anchor,
-    load_bent,
-    load_column,
-    load_free,
-    load_grad,
-    load_h,
-    load_lam,
-    load_m,
-    load_m1,
-    load_m2,
-    load_m3,
-    load_theta,
-    load_top,
-    load_u,
-    load_w,
-    pointer,
-    store_bent,
-    store_column,
-    store_free,
-    store_h,
-    store_lam,
-    store_m,
-    store_m1,
-    store_m2,
-    store_m3,
-    store_theta,
-    store_top,
-    store_u,
-    store_w,
-    take,
-)
+from .memory import load, pointer, store, take
 from .newton import following
 
 BLOCK = 64
@@ -54,102 +24,113 @@ BLOCK = 64
 PASSES = 30
 FEW = 16
 """One of so many groups may be open for the moments to be taken group by group."""
+SCRATCH = 8, 5
+"""Lines of scratch memory: for the columns, and for their totals."""
+
+Arrays = namedtuple("Arrays", "w anchor grad m u top")
+Columns = namedtuple("Columns", "h m1 m2 m3 free column lam bent")
+"""Of each column: moments, theta (`column`), threshold and concavity, which are 0 beyond the bend of the penalty. The
+average weight times theta is in the place of m1 in the last pass."""
+Numbers = namedtuple(
+    "Numbers", "keep gain out keep_square gain_square correction epsilon decay average lam level concavity rest per_lam"
+)
 
 
 @njit(**INNER)
-def terms(n, arrays, numbers, update, adaptive, cube, top, anchored, inner):
-    """(b, d) of entry n: the minimiser of 1/2 d w^2 - b w + threshold ||w_g|| is sought; with `update` the sums are
-    brought up to date first."""
-    w_, anchor_, grad_, m_, u_, top_ = arrays
-    keep, gain, out, keep_square, gain_square, correction, epsilon, decay = numbers[:8]
-    m = load_m(m_, n)
-    if update is not None:
-        g = load_grad(grad_, n)
-        m = keep * m + gain * g
-        store_m(m_, n, m)
-    if adaptive is None:
-        d = epsilon
+def renew(n, at, k, flags):
+    """Bring the sums of entry n up to date; returns its metric."""
+    g = load(at.grad, n)
+    if flags.plain is None:
+        store(at.m, n, k.keep * load(at.m, n) + k.gain * g)
     else:
-        if top is not None:
-            u = load_top(top_, n)
-            if update is not None:
-                mean = keep_square * load_u(u_, n) + gain_square * g * g
-                store_u(u_, n, mean)
-                u = max(u, mean)
-                store_top(top_, n, u)
-        else:
-            u = load_u(u_, n)
-            if update is not None:
-                u = keep_square * u + gain_square * g * g
-                store_u(u_, n, u)
-        d = metric(u, correction, epsilon, cube)
-    if anchored is None:
-        b = d * (decay * load_w(w_, n)) - out * m
+        store(at.m, n, load(at.m, n) + k.gain * g)
+    if flags.adaptive is None:
+        return k.epsilon
+    if flags.plain is None:
+        u = k.keep_square * load(at.u, n) + k.gain_square * g * g
     else:
-        b = d * load_anchor(anchor_, n) - out * m
-    if inner is not None:
-        b = soft(b, numbers[11])
-    return b, d
+        u = load(at.u, n) + k.gain_square * g * g
+    store(at.u, n, u)
+    if flags.top is not None:
+        u = max(u, load(at.top, n))
+        store(at.top, n, u)
+    return metric(u, k.correction, k.epsilon, flags.cube)
+
+
+@njit(**INNER)
+def recall(n, at, k, flags):
+    """The metric of entry n."""
+    if flags.adaptive is None:
+        return k.epsilon
+    u = load(at.u, n) if flags.top is None else load(at.top, n)
+    return metric(u, k.correction, k.epsilon, flags.cube)
+
+
+@njit(**INNER)
+def target(n, d, at, k, flags):
+    """b of entry n, where the minimiser of 1/2 d w^2 - b w + lam ||w_g|| is sought."""
+    m = load(at.m, n) if flags.plain is not None else k.out * load(at.m, n)
+    if flags.anchored is None:
+        b = d * (k.decay * load(at.w, n)) - m
+    else:
+        b = d * load(at.anchor, n) - m
+    return b if flags.inner is None else soft(b, k.level)
 
 
 @njit(**FAST)
-def accumulate(i0, i1, stride, length, arrays, columns, numbers, update, adaptive, cube, top, anchored, inner, bent):
-    """Add the rows i0 <= i < i1 to the moments of the columns."""
-    h_, m1_, m2_, m3_, free_, column_, _, _ = columns
-    lam, per_lam, concavity = numbers[10], numbers[12], numbers[13]
-    for i in range(i0, i1):
-        for c in range(length):
-            b, d = terms(i * stride + c, arrays, numbers, update, adaptive, cube, top, anchored, inner)
-            if bent is not None:
-                free = b * inverse(d)
-                store_free(free_, c, load_free(free_, c) + free * free)
-                d = d - concavity
-            if adaptive is None:
-                q = b * per_lam
-                store_h(h_, c, load_h(h_, c) + q * q)
-            else:
-                r = inverse(d * load_column(column_, c) + lam)
-                q = b * r
-                x = d * r
-                q = q * q
-                store_h(h_, c, load_h(h_, c) + q)
-                q = q * x
-                store_m1(m1_, c, load_m1(m1_, c) + q)
-                q = q * x
-                store_m2(m2_, c, load_m2(m2_, c) + q)
-                store_m3(m3_, c, load_m3(m3_, c) + q * x)
-
-
-@njit(**FAST)
-def write(i0, i1, stride, length, arrays, columns, numbers, adaptive, cube, top, anchored, inner, bent):
-    """Average the solution into w, in the rows i0 <= i < i1, and add up h at the last theta; the average weight times
-    theta is in the place of m1."""
-    h_, share_, _, _, _, column_, lam_, bent_ = columns
-    rest, lam = numbers[7] * numbers[9], numbers[10]
-    w_ = arrays[0]
+def accumulate(i0, i1, stride, length, at, to, k, update, flags):
+    """Add the rows i0 <= i < i1 to the moments of the columns; with `update` the sums are brought up to date first."""
     for i in range(i0, i1):
         for c in range(length):
             n = i * stride + c
-            b, d = terms(n, arrays, numbers, None, adaptive, cube, top, anchored, inner)
-            theta = load_column(column_, c)
-            if bent is None:
-                q = b * inverse(d * theta + lam)
+            d = recall(n, at, k, flags) if update is None else renew(n, at, k, flags)
+            b = target(n, d, at, k, flags)
+            if flags.bent is not None:
+                free = b * inverse(d)
+                store(to.free, c, load(to.free, c) + free * free)
+                d = d - k.concavity
+            if flags.adaptive is None:
+                q = b * k.per_lam
+                store(to.h, c, load(to.h, c) + q * q)
             else:
-                q = b * inverse((d - load_bent(bent_, c)) * theta + load_lam(lam_, c))
-            store_h(h_, c, load_h(h_, c) + q * q)
-            store_w(w_, n, rest * load_w(w_, n) + load_m1(share_, c) * q)
+                r = inverse(d * load(to.column, c) + k.lam)
+                q = b * r
+                x = d * r
+                q = q * q
+                store(to.h, c, load(to.h, c) + q)
+                q = q * x
+                store(to.m1, c, load(to.m1, c) + q)
+                q = q * x
+                store(to.m2, c, load(to.m2, c) + q)
+                store(to.m3, c, load(to.m3, c) + q * x)
+
+
+@njit(**FAST)
+def write(i0, i1, stride, length, at, to, k, flags):
+    """Average the solution into w, in the rows i0 <= i < i1, and add up h at the last theta."""
+    rest = k.decay * k.rest
+    for i in range(i0, i1):
+        for c in range(length):
+            n = i * stride + c
+            d = recall(n, at, k, flags)
+            b = target(n, d, at, k, flags)
+            if flags.bent is None:
+                q = b * inverse(d * load(to.column, c) + k.lam)
+            else:
+                q = b * inverse((d - load(to.bent, c)) * load(to.column, c) + load(to.lam, c))
+            store(to.h, c, load(to.h, c) + q * q)
+            store(at.w, n, rest * load(at.w, n) + load(to.m1, c) * q)
 
 
 @njit(**STRICT)
-def clear(columns, totals, length, like):
+def clear(to, totals, length):
     """All moments 0."""
-    zero = like.dtype.type(0)
     for c in range(length):
-        store_h(columns[0], c, zero)
-        store_m1(columns[1], c, zero)
-        store_m2(columns[2], c, zero)
-        store_m3(columns[3], c, zero)
-        store_free(columns[4], c, zero)
+        store(to.h, c, 0.0)
+        store(to.m1, c, 0.0)
+        store(to.m2, c, 0.0)
+        store(to.m3, c, 0.0)
+        store(to.free, c, 0.0)
         totals[0, c] = 0.0
         totals[1, c] = 0.0
         totals[2, c] = 0.0
@@ -158,64 +139,57 @@ def clear(columns, totals, length, like):
 
 
 @njit(**STRICT)
-def flush(columns, totals, length, like):
+def flush(to, totals, length):
     """Move the moments to the totals."""
-    zero = like.dtype.type(0)
     for c in range(length):
-        totals[0, c] += load_h(columns[0], c)
-        totals[1, c] += load_m1(columns[1], c)
-        totals[2, c] += load_m2(columns[2], c)
-        totals[3, c] += load_m3(columns[3], c)
-        totals[4, c] += load_free(columns[4], c)
-        store_h(columns[0], c, zero)
-        store_m1(columns[1], c, zero)
-        store_m2(columns[2], c, zero)
-        store_m3(columns[3], c, zero)
-        store_free(columns[4], c, zero)
+        totals[0, c] += load(to.h, c)
+        totals[1, c] += load(to.m1, c)
+        totals[2, c] += load(to.m2, c)
+        totals[3, c] += load(to.m3, c)
+        totals[4, c] += load(to.free, c)
+        store(to.h, c, 0.0)
+        store(to.m1, c, 0.0)
+        store(to.m2, c, 0.0)
+        store(to.m3, c, 0.0)
+        store(to.free, c, 0.0)
 
 
 @njit(**STRICT)
-def take_moments(
-    rows, stride, length, like, arrays, columns, numbers, totals, update, adaptive, cube, top, anchored, inner, bent
-):
+def take_moments(rows, stride, length, at, to, k, totals, update, flags):
     """The moments of all rows, in the totals."""
-    clear(columns, totals, length, like)
+    clear(to, totals, length)
     for i in range(0, rows, BLOCK):
-        last = min(i + BLOCK, rows)
-        accumulate(
-            i, last, stride, length, arrays, columns, numbers, update, adaptive, cube, top, anchored, inner, bent
-        )
-        flush(columns, totals, length, like)
+        accumulate(i, min(i + BLOCK, rows), stride, length, at, to, k, update, flags)
+        flush(to, totals, length)
 
 
 @njit(**STRICT)
-def step(theta, h, m1, m2, m3, free, numbers, tolerance, adaptive, bent):
+def step(theta, h, m1, m2, m3, free, k, tolerance, flags):
     """(the next theta, whether it is the root, whether the group lies beyond the bend of the penalty)."""
-    lam, concavity = float(numbers[10]), float(numbers[13])
-    if bent is not None:
-        reach = math.sqrt(free) if adaptive is not None else math.sqrt(h) * lam / float(numbers[6])
+    lam, concavity = float(k.lam), float(k.concavity)
+    if flags.bent is not None:
+        reach = math.sqrt(free) if flags.adaptive is not None else math.sqrt(h) * lam / float(k.epsilon)
         if reach * concavity >= lam:
             return reach, True, True
-    if adaptive is None:
-        root = (math.sqrt(h) - 1) * lam / (float(numbers[6]) - concavity) if h > 1 else h * 0
+    if flags.adaptive is None:
+        root = (math.sqrt(h) - 1) * lam / (float(k.epsilon) - concavity) if h > 1 else h * 0
         return root, root - root == 0, False
     theta, done = following(theta, h, m1, m2, m3, tolerance)
     return theta, done, False
 
 
 @njit(**STRICT)
-def set_theta(j, run, theta, flat, columns, like, numbers, bent):
+def set_theta(j, run, theta, flat, to, k, flags):
     """Spread the theta of group j over its columns."""
-    dtype = like.dtype.type
     for c in range(j * run, (j + 1) * run):
-        store_column(columns[5], c, dtype(1) if flat else dtype(theta))
-        if bent is not None:
-            store_lam(columns[6], c, dtype(0) if flat else numbers[10])
-            store_bent(columns[7], c, dtype(0) if flat else numbers[13])
+        store(to.column, c, 1.0 if flat else theta)
+        if flags.bent is not None:
+            store(to.lam, c, 0.0 if flat else k.lam)
+            store(to.bent, c, 0.0 if flat else k.concavity)
 
 
 @njit(**STRICT)
-def settle(groups, run, like, columns, numbers, totals, tolerance, adaptive, bent):
+def settle(groups, run, to, k, totals, tolerance, flags):
     """A step in theta for each group; returns how many are not at the root yet. totals[0] becomes 1 for these, -1 for
     groups beyond the bend, and 0 for all others, in the first column of each; totals[3] the norm beyond the bend."""
     left = 0
@@ -227,21 +201,19 @@ def settle(groups, run, like, columns, numbers, totals, tolerance, adaptive, ben
             m2 += totals[2, c]
             m3 += totals[3, c]
             free += totals[4, c]
-        theta = float(load_column(columns[5], j * run))
-        theta, done, flat = step(theta, h, m1, m2, m3, free, numbers, tolerance, adaptive, bent)
+        theta = float(load(to.column, j * run))
+        theta, done, flat = step(theta, h, m1, m2, m3, free, k, tolerance, flags)
         totals[0, j * run] = -1.0 if flat else 0.0 if done else 1.0
         totals[3, j * run] = theta
         left += not done
-        set_theta(j, run, theta, flat, columns, like, numbers, bent)
+        set_theta(j, run, theta, flat, to, k, flags)
     return left
 
 
 @njit(**STRICT)
-def refine(
-    j, rows, stride, run, like, arrays, columns, numbers, totals, tolerance, adaptive, cube, top, anchored, inner, bent
-):
+def refine(j, rows, stride, run, at, to, k, totals, tolerance, flags):
     """Find the theta of one group, with moments in float64; returns the number of steps."""
-    lam, concavity = float(numbers[10]), float(numbers[13])
+    lam, concavity = float(k.lam), float(k.concavity)
     theta = totals[3, j * run]
     theta = theta if theta - theta == 0 else 0.0
     done, flat, steps = False, False, 0
@@ -249,51 +221,94 @@ def refine(
         h, m1, m2, m3, free = 0.0, 0.0, 0.0, 0.0, 0.0
         for i in range(rows):
             for n in range(i * stride + j * run, i * stride + (j + 1) * run):
-                b, d = terms(n, arrays, numbers, None, adaptive, cube, top, anchored, inner)
-                reach = float(b) / float(d)
+                d = recall(n, at, k, flags)
+                b = float(target(n, d, at, k, flags))
+                reach = b / float(d)
                 free += reach * reach
                 r = 1 / ((float(d) - concavity) * theta + lam)
-                q = float(b) * r
+                q = b * r
                 x = (float(d) - concavity) * r
                 h += q * q
                 m1 += q * q * x
                 m2 += q * q * x * x
                 m3 += q * q * x * x * x
-        theta, done, flat = step(theta, h, m1, m2, m3, free, numbers, tolerance, adaptive, bent)
+        theta, done, flat = step(theta, h, m1, m2, m3, free, k, tolerance, flags)
         steps += 1
     totals[0, j * run] = -1.0 if flat else 0.0
     totals[3, j * run] = theta
-    set_theta(j, run, theta, flat, columns, like, numbers, bent)
+    set_theta(j, run, theta, flat, to, k, flags)
     return steps
 
 
 @njit(**STRICT)
-def panel(job, number, result, scratch, like, tolerance, adaptive, cube, top, anchored, inner, bent):
+def solve(groups, rows, stride, length, run, at, to, k, totals, tolerance, flags):
+    """Update the sums and find theta of all groups; returns the passes over the panel."""
+    take_moments(rows, stride, length, at, to, k, totals, True, flags)
+    passes = 1
+    left = settle(groups, run, to, k, totals, tolerance, flags)
+    while left * FEW > groups and passes < PASSES and flags.adaptive is not None:
+        take_moments(rows, stride, length, at, to, k, totals, None, flags)
+        passes += 1
+        left = settle(groups, run, to, k, totals, tolerance, flags)
+    if left:
+        for j in range(groups):
+            if totals[0, j * run] > 0:
+                passes = max(passes, refine(j, rows, stride, run, at, to, k, totals, tolerance, flags))
+    return passes
+
+
+@njit(**STRICT)
+def average(groups, rows, stride, length, run, at, to, k, totals, flags):
+    """Average the solution into w. Returns the squared residual and the largest |sqrt(h) - 1|."""
+    for c in range(length):
+        totals[1, c] = totals[0, c // run * run]
+        totals[2, c] = 0.0
+        store(to.h, c, 0.0)
+        store(to.m1, c, k.average * load(to.column, c))
+    for i in range((rows - 1) // BLOCK * BLOCK, -1, -BLOCK):  # what was read last is still near
+        write(i, min(i + BLOCK, rows), stride, length, at, to, k, flags)
+        for c in range(length):
+            totals[2, c] += load(to.h, c)
+            store(to.h, c, 0.0)
+    square, worst = 0.0, 0.0
+    for j in range(groups):
+        if totals[1, j * run] == 0 and load(to.column, j * run) > 0:
+            h = 0.0
+            for c in range(j * run, (j + 1) * run):
+                h += totals[2, c]
+            gap = abs(math.sqrt(h) - 1)
+            square += (float(k.lam) * gap) ** 2
+            worst = max(worst, gap) if gap == gap else gap
+    return square, worst
+
+
+@njit(**STRICT)
+def panel(job, number, result, scratch, like, tolerance, flags):
     """The step of one panel.  result: squared residual, passes over the panel, largest |sqrt(h) - 1|."""
     _, at_w, at_anchor, at_grad, at_m, at_u, at_top, at_theta, rows, stride, length, run = job
     groups = length // run
     dtype = like.dtype.type
-    arrays = (
-        pointer(at_w, like),
-        pointer(at_anchor, like),
-        pointer(at_grad, like),
-        pointer(at_m, like),
-        pointer(at_u, like),
-        pointer(at_top, like),
+    at = Arrays(
+        pointer(at_w, like, "w"),
+        pointer(at_anchor, like, "anchor"),
+        pointer(at_grad, like, "grad"),
+        pointer(at_m, like, "m"),
+        pointer(at_u, like, "u"),
+        pointer(at_top, like, "top"),
     )
     base, size = scratch.ctypes.data, 8 * scratch.shape[1]
-    columns = (
-        pointer(base, like),
-        pointer(base + size, like),
-        pointer(base + 2 * size, like),
-        pointer(base + 3 * size, like),
-        pointer(base + 4 * size, like),
-        pointer(base + 5 * size, like),
-        pointer(base + 6 * size, like),
-        pointer(base + 7 * size, like),
+    to = Columns(
+        pointer(base, like, "h"),
+        pointer(base + size, like, "m1"),
+        pointer(base + 2 * size, like, "m2"),
+        pointer(base + 3 * size, like, "m3"),
+        pointer(base + 4 * size, like, "free"),
+        pointer(base + 5 * size, like, "column"),
+        pointer(base + 6 * size, like, "lam"),
+        pointer(base + 7 * size, like, "bent"),
     )
-    totals = scratch[8:]
-    numbers = (
+    totals = scratch[SCRATCH[0] :]
+    k = Numbers(
         dtype(number[0]),
         dtype(number[1]),
         dtype(number[2]),
@@ -303,121 +318,27 @@ def panel(job, number, result, scratch, like, tolerance, adaptive, cube, top, an
         dtype(number[6]),
         dtype(number[7]),
         dtype(number[8]),
-        dtype(number[13]),
         dtype(number[10]),
         dtype(number[11]),
-        dtype(1 / number[10]),
         dtype(number[12]),
+        dtype(number[13]),
+        dtype(1 / number[10]),
     )
-    theta_ = pointer(at_theta, like)
+    theta_ = pointer(at_theta, like, "theta")
     for j in range(groups):
-        set_theta(j, run, load_theta(theta_, j), False, columns, like, numbers, bent)
-    take_moments(
-        rows, stride, length, like, arrays, columns, numbers, totals, True, adaptive, cube, top, anchored, inner, bent
-    )
-    passes = 1
-    left = settle(groups, run, like, columns, numbers, totals, tolerance, adaptive, bent)
-    while left * FEW > groups and passes < PASSES and adaptive is not None:
-        take_moments(
-            rows,
-            stride,
-            length,
-            like,
-            arrays,
-            columns,
-            numbers,
-            totals,
-            None,
-            adaptive,
-            cube,
-            top,
-            anchored,
-            inner,
-            bent,
-        )
-        passes += 1
-        left = settle(groups, run, like, columns, numbers, totals, tolerance, adaptive, bent)
-    if left:
-        for j in range(groups):
-            if totals[0, j * run] > 0:
-                passes = max(
-                    passes,
-                    refine(
-                        j,
-                        rows,
-                        stride,
-                        run,
-                        like,
-                        arrays,
-                        columns,
-                        numbers,
-                        totals,
-                        tolerance,
-                        adaptive,
-                        cube,
-                        top,
-                        anchored,
-                        inner,
-                        bent,
-                    ),
-                )
+        set_theta(j, run, load(theta_, j), False, to, k, flags)
+    passes = solve(groups, rows, stride, length, run, at, to, k, totals, tolerance, flags)
     for j in range(groups):
-        store_theta(theta_, j, dtype(totals[3, j * run]))
-        for c in range(j * run, (j + 1) * run):
-            totals[1, c] = totals[0, j * run]
-    for c in range(length):
-        store_h(columns[0], c, dtype(0))
-        store_m1(columns[1], c, numbers[8] * load_column(columns[5], c))
-        totals[2, c] = 0.0
-    for i in range(0, rows, BLOCK):
-        write(
-            i,
-            min(i + BLOCK, rows),
-            stride,
-            length,
-            arrays,
-            columns,
-            numbers,
-            adaptive,
-            cube,
-            top,
-            anchored,
-            inner,
-            bent,
-        )
-        for c in range(length):
-            totals[2, c] += load_h(columns[0], c)
-            store_h(columns[0], c, dtype(0))
-    square, worst = 0.0, 0.0
-    for j in range(groups):
-        if totals[1, j * run] == 0 and load_column(columns[5], j * run) > 0:
-            h = 0.0
-            for c in range(j * run, (j + 1) * run):
-                h += totals[2, c]
-            gap = abs(math.sqrt(h) - 1)
-            square += (number[10] * gap) ** 2
-            worst = max(worst, gap) if gap == gap else gap
+        store(theta_, j, totals[3, j * run])
+    square, worst = average(groups, rows, stride, length, run, at, to, k, totals, flags)
     result[0], result[1], result[2] = square, passes + 1, worst
 
 
 @njit(**ENTRY)
-def groups(jobs, numbers, results, counter, scratch, like, tolerance, adaptive, cube, top, anchored, inner, bent):
-    """Take jobs until there are none."""
+def groups(jobs, numbers, results, counter, scratch, like, tolerance, flags):
+    """Take jobs until there are none.  scratch: sum(SCRATCH) lines of as many float64 numbers as the longest panel has;  flags: see recipes.py."""
     while True:
         j = take(counter)
         if j >= jobs.shape[0]:
             return
-        panel(
-            jobs[j],
-            numbers[jobs[j, 0]],
-            results[j],
-            scratch,
-            like,
-            tolerance,
-            adaptive,
-            cube,
-            top,
-            anchored,
-            inner,
-            bent,
-        )
+        panel(jobs[j], numbers[jobs[j, 0]], results[j], scratch, like, tolerance, flags)

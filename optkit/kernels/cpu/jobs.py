@@ -79,3 +79,9 @@ def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
     offsets = np.repeat(table[:, 1:2], 7, axis=1)
     offsets[:, 6] = table[:, 2]
     return Jobs(table[:, 0], offsets, table[:, 3:], int(table[:, 5].max(initial=1)))
+
+
+@lru_cache(maxsize=256)
+def stretches(sizes: tuple[int, ...], threads: int) -> Jobs:
+    """Cut tensors of so many entries, whatever their shapes."""
+    return cut(tuple(Geometry((size,), (1,), None) for size in sizes), threads)

@@ -16,8 +16,8 @@ from optkit.kernels.layout import dense, layout
 from optkit.kernels.plan import LIMIT, Plan
 
 from .fleet import Fleet
-from .jobs import Geometry, cut
-from .recipes import Cohort, Recipe
+from .jobs import cut, stretches
+from .recipes import Cohort, Flags, Recipe
 from .running import CERTIFICATE, NUMPY, announced, largest_of, run
 from .threads import everywhere
 
@@ -113,10 +113,9 @@ class Numba(Kernel):
         return [taken[i] for i in range(len(tasks))]
 
 
-def _run(steps: list[Step], dtype: torch.dtype, flags: tuple[bool | int, ...]) -> list[Taken]:
+def _run(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
     """Take the steps, which share one compiled loop."""
-    grouped, adaptive, *_, bent = flags
-    if not (grouped and adaptive and bent):
+    if not (flags.adaptive and flags.bent):
         return _loop(steps, dtype, flags)
     low = _least_metric(steps, dtype, flags)
     convex = [least > step.recipe.penalty.concavity for least, step in zip(low, steps, strict=True)]
@@ -124,8 +123,8 @@ def _run(steps: list[Step], dtype: torch.dtype, flags: tuple[bool | int, ...]) -
     return [next(taken) if yes else _reference(step) for step, yes in zip(steps, convex, strict=True)]
 
 
-def _loop(steps: list[Step], dtype: torch.dtype, flags: tuple[bool | int, ...]) -> list[Taken]:
-    thetas = [_theta(step) if flags[0] else None for step in steps]
+def _loop(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
+    thetas = [_theta(step) if flags.grouped else None for step in steps]
     addresses = [(*s.addresses(), 0 if t is None else t.data_ptr()) for s, t in zip(steps, thetas, strict=True)]
     jobs = cut(tuple(step.recipe.geometry for step in steps), torch.get_num_threads())
     numbers = np.array([step.recipe.numbers for step in steps])
@@ -149,17 +148,16 @@ def _largest(grads: list[Tensor]) -> np.ndarray:
     return largest_of(tuple(grad.numel() for grad in grads), addresses, grads[0].dtype)
 
 
-def _least_metric(steps: list[Step], dtype: torch.dtype, flags: tuple[bool | int, ...]) -> np.ndarray:
+def _least_metric(steps: list[Step], dtype: torch.dtype, flags: Flags) -> np.ndarray:
     """The smallest entry of each step's metric, which is adaptive."""
     from .entries import least
 
-    _, _, cube, top, *_ = (flag or None for flag in flags)
     like = np.zeros(1, NUMPY[dtype])
-    jobs = cut(tuple(Geometry((step.task.w.numel(),), (1,), None) for step in steps), torch.get_num_threads())
+    jobs = stretches(tuple(step.task.w.numel() for step in steps), torch.get_num_threads())
     table = jobs.table(np.array([(*step.addresses(), 0) for step in steps], np.int64), like.itemsize)
     numbers = np.array([step.recipe.numbers for step in steps])
     found, counter = np.zeros(len(table)), np.zeros(1, np.int64)
-    announced(least, lambda: everywhere(lambda k: least(table, numbers, found, counter, like, cube, top), len(table)))
+    announced(least, lambda: everywhere(lambda: least(table, numbers, found, counter, like, flags), len(table)))
     low = np.full(len(steps), math.inf)
     np.minimum.at(low, jobs.task, found)
     return low

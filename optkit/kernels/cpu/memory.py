@@ -1,8 +1,8 @@
-"""Raw memory for the loops: pointers, loads and stores that are known not to overlap, a shared counter.
+"""Raw memory for the loops: pointers that are known not to overlap, and a shared counter.
 
 The vectorizer must know that a store to one array leaves the others alone. Numba's arrays do not say so, and with ten
-of them the check at run time is too long for LLVM, which then leaves the loop scalar. So every array here has a role,
-and loads and stores of different roles carry LLVM's scoped no-alias metadata.
+of them the check at run time is too long for LLVM, which then leaves the loop scalar. So a pointer has a role, which is
+part of its type, and loads and stores of different roles carry LLVM's scoped no-alias metadata.
 """
 
 from __future__ import annotations
@@ -12,91 +12,70 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
 
 _intrinsic: Any = intrinsic  # which takes the first argument away
-ROLES = (
-    "w",
-    "anchor",
-    "grad",
-    "m",
-    "u",
-    "top",
-    "theta",
-    "h",
-    "m1",
-    "m2",
-    "m3",
-    "free",
-    "column",
-    "lam",
-    "bent",
-    "total",
-)
+ROLES = "w", "anchor", "grad", "m", "u", "top", "theta", "d", "b", "h", "m1", "m2", "m3", "free", "column", "lam", "bent"
+"""Arrays of different roles share no memory."""
 
 
-def _scopes(module: Any, role: str) -> tuple[Any, Any]:
-    """The metadata (alias.scope, noalias) of accesses in this role."""
-    domain = module.add_metadata(["optkit"])
-    scopes = {name: module.add_metadata([f"optkit.{name}", domain]) for name in ROLES}
-    others = [scopes[name] for name in ROLES if name != role]
-    return module.add_metadata([scopes[role]]), module.add_metadata(others)
+class Pointer(types.CPointer):  # type: ignore[misc]  # numba's types have no annotations
+    """To numbers of one dtype, in one role."""
+
+    def __init__(self, dtype: Any, role: str) -> None:
+        super().__init__(dtype)
+        self.role = role
+        self.name = f"{role}*{dtype}"
+
+    @property
+    def key(self) -> Any:
+        return self.dtype, self.role
 
 
-def _tag(builder: Any, instruction: Any, role: str) -> None:
-    own, others = _scopes(builder.module, role)
-    instruction.set_metadata("alias.scope", own)
-    instruction.set_metadata("noalias", others)
+register_model(Pointer)(models.PointerModel)
 
 
-def _accessors(role: str) -> tuple[Any, Any]:
-    """(load(p, i), store(p, i, x)) of the i-th number behind p, for one role."""
-
-    @intrinsic
-    def load(typingctx: Any, p: Any, i: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            value = builder.load(builder.gep(args[0], [args[1]], inbounds=True))
-            _tag(builder, value, role)
-            return value
-
-        return p.dtype(p, types.intp), codegen
-
-    @intrinsic
-    def store(typingctx: Any, p: Any, i: Any, x: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _tag(builder, builder.store(args[2], builder.gep(args[0], [args[1]], inbounds=True)), role)
-            return context.get_dummy_value()
-
-        return types.void(p, types.intp, p.dtype), codegen
-
-    return load, store
-
-
-load_w, store_w = _accessors("w")
-load_anchor, _ = _accessors("anchor")
-load_grad, _ = _accessors("grad")
-load_m, store_m = _accessors("m")
-load_u, store_u = _accessors("u")
-load_top, store_top = _accessors("top")
-load_theta, store_theta = _accessors("theta")
-load_h, store_h = _accessors("h")
-load_m1, store_m1 = _accessors("m1")
-load_m2, store_m2 = _accessors("m2")
-load_m3, store_m3 = _accessors("m3")
-load_free, store_free = _accessors("free")
-load_column, store_column = _accessors("column")
-load_lam, store_lam = _accessors("lam")
-load_bent, store_bent = _accessors("bent")
-
-
-@_intrinsic
-def pointer(typingctx: Any, address: Any, like: Any) -> Any:
+@_intrinsic(prefer_literal=True)
+def pointer(typingctx: Any, address: Any, like: Any, role: Any) -> Any:
     """The address, an integer, as a pointer to numbers of the dtype of the array `like`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(like.dtype)(types.intp, like), codegen
+    return Pointer(like.dtype, role.literal_value)(types.intp, like, role), codegen
+
+
+def _tag(builder: Any, instruction: Any, role: str) -> None:
+    module = builder.module
+    domain = module.add_metadata(["optkit"])
+    scopes = {name: module.add_metadata([f"optkit.{name}", domain]) for name in ROLES}
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[role]]))
+    instruction.set_metadata("noalias", module.add_metadata([scopes[name] for name in ROLES if name != role]))
+
+
+@_intrinsic
+def load(typingctx: Any, p: Any, i: Any) -> Any:
+    """p[i]."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = builder.load(builder.gep(args[0], [args[1]], inbounds=True))
+        _tag(builder, value, p.role)
+        return value
+
+    return p.dtype(p, types.intp), codegen
+
+
+@_intrinsic
+def store(typingctx: Any, p: Any, i: Any, x: Any) -> Any:
+    """p[i] = x, in the dtype of p."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = context.cast(builder, args[2], x, p.dtype)
+        _tag(builder, builder.store(value, builder.gep(args[0], [args[1]], inbounds=True)), p.role)
+        return context.get_dummy_value()
+
+    return types.void(p, types.intp, x), codegen
 
 
 @_intrinsic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 
@@ -31,18 +31,36 @@ class Cohort(NamedTuple):
         return isinstance(other, Cohort) and self.method is other.method and self[1:] == other[1:]
 
 
-class Recipe(NamedTuple):
-    """A step in numbers, for all tensors of one shape that a method treats alike.
+Flag: TypeAlias = Literal[True, 2] | None
 
-    flags: whether there are groups; whether the metric is adaptive, with a cube root, the largest so far; whether the
-    anchor is W_0; and for groups whether entries and bends are penalized, else whether psi is MCP or Binary.
-    numbers: what the loops unpack.
+
+class Flags(NamedTuple):
+    """Which loop, by what there is: the type of a flag decides, when the loop is compiled.
+
+    grouped: groups;  adaptive: a metric with entries;  cube: which are cube roots (2: also of denormals), else square
+    roots;  top: of the largest so far;  anchored: the anchor is W_0;  plain: m and u are sums, and linear is m;  firm,
+    binary: MCP, Binary;  inner, bent: in groups, a penalty of entries too, and a concave one.
     """
+
+    grouped: Flag
+    adaptive: Flag
+    cube: Flag
+    top: Flag
+    anchored: Flag
+    plain: Flag
+    firm: Flag
+    binary: Flag
+    inner: Flag
+    bent: Flag
+
+
+class Recipe(NamedTuple):
+    """A step in numbers, for all tensors of one shape that a method treats alike.  numbers: what the loops unpack."""
 
     plan: Plan
     penalty: Penalty
     geometry: Geometry
-    flags: tuple[bool | int, ...]
+    flags: Flags
     numbers: tuple[float, ...]
 
     @classmethod
@@ -52,14 +70,24 @@ class Recipe(NamedTuple):
         if p is None:
             p = plans[cohort] = plan(cohort.method, cohort.t + 1, cohort.weight)
         psi = penalty(cohort.method.psi, p.weight, shape)
-        grouped = psi.kind == "groups"
-        last = (psi.level > 0, psi.concavity > 0) if grouped else (psi.kind == "firm", psi.kind == "binary")
-        cube = p.root == "cube" and (True if p.epsilon >= COARSE else 2)
-        flags = grouped, p.root != "none", cube, p.root == "largest", p.anchored, *last
+        grouped, adaptive = psi.kind == "groups", p.root != "none"
+        plain = p.keep == p.out == 1 and (p.keep_square == 1 or not adaptive)
+        flags = Flags(
+            grouped=grouped or None,
+            adaptive=adaptive or None,
+            cube=None if p.root != "cube" else True if p.epsilon >= COARSE else 2,
+            top=p.root == "largest" or None,
+            anchored=p.anchored or None,
+            plain=plain or None,
+            firm=psi.kind == "firm" or None,
+            binary=psi.kind == "binary" or None,
+            inner=(grouped and psi.level > 0) or None,
+            bent=(grouped and psi.concavity > 0) or None,
+        )
         gain = -p.gain if cohort.maximize else p.gain
         sums = p.keep, gain, p.out, p.keep_square, p.gain_square, p.correction, p.epsilon, p.decay, p.average, p.weight
-        own = *sums, psi.first, psi.level if grouped else psi.second, psi.concavity
-        numbers = *own, 1 - p.average  # computed in the loop it would be factored out, with another rounding
+        listed = *sums, psi.first, psi.level if grouped else psi.second, psi.concavity
+        numbers = *listed, 1 - p.average  # computed in the loop it would be factored out, with another rounding
         place = Geometry(shape, strides, psi.axes) if grouped else Geometry((math.prod(shape),), (1,), None)
         return cls(p, psi, place, flags, numbers)
 

@@ -1,32 +1,70 @@
-"""The threads that share a kernel's jobs: as many as torch uses."""
+"""The threads that share a kernel's jobs: torch's own team.
+
+After an operation the threads of torch wait for the next one at full speed for some milliseconds, and other threads
+would have to share the cores with them. So the work is given to that team, by the function of the OpenMP runtime that
+compiled loops call. Where there is none, and in a forked child, which has no such team, other threads do it.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import torch
 
+_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
 
 @cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="optkit")
+def _team() -> Any:
+    """GOMP_parallel(function, data, threads, flags), or None."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None  # with all that torch made global
+    parallel = getattr(library, "GOMP_parallel", None)
+    if parallel is not None:
+        parallel.argtypes, parallel.restype = [_FUNCTION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    return parallel
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a child process has none of these threads
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="optkit")
 
 
-def everywhere(work: Callable[[int], None], jobs: int) -> None:
-    """work(k) for k = 0, 1, ... in as many threads as there are jobs for, this one among them."""
+def _forked() -> None:
+    global _team
+    _team = cache(lambda: None)
+    _pool.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def everywhere(work: Callable[[], None], jobs: int) -> None:
+    """work() in as many threads as torch uses and there are jobs for, this one among them."""
     threads = max(1, min(torch.get_num_threads(), jobs))
     if threads == 1:
-        work(0)
+        work()
         return
-    others = [_pool(threads - 1).submit(work, k) for k in range(1, threads)]
-    try:
-        work(0)
-    finally:
+    errors: list[BaseException] = []
+
+    def guarded(_: Any = None) -> None:
+        try:
+            work()
+        except BaseException as error:  # else it would be printed and forgotten
+            errors.append(error)
+
+    parallel = _team()
+    if parallel is not None:
+        parallel(_FUNCTION(guarded), None, threads, 0)
+    else:
+        others = [_pool(threads - 1).submit(guarded) for _ in range(threads - 1)]
+        guarded()
         for other in others:
             other.result()
+    if errors:
+        raise errors[0]
