@@ -336,7 +336,8 @@ def panel(job, number, result, scratch, like, tolerance, flags):
 
 @njit(**ENTRY)
 def groups(jobs, numbers, results, counter, scratch, like, tolerance, flags):
-    """Take jobs until there are none.  scratch: sum(SCRATCH) lines of as many float64 numbers as the longest panel has;  flags: see recipes.py."""
+    """Take jobs until there are none.  scratch: sum(SCRATCH) lines of as many float64 numbers as the longest panel
+    has;  flags: see recipes.py."""
     while True:
         j = take(counter)
         if j >= jobs.shape[0]:

@@ -18,8 +18,7 @@ from optkit.kernels.plan import LIMIT, Plan
 from .fleet import Fleet
 from .jobs import cut, stretches
 from .recipes import Cohort, Flags, Recipe
-from .running import CERTIFICATE, NUMPY, announced, largest_of, run
-from .threads import everywhere
+from .running import CERTIFICATE, NUMPY, largest_of, run, share
 
 
 class Step(NamedTuple):
@@ -156,8 +155,8 @@ def _least_metric(steps: list[Step], dtype: torch.dtype, flags: Flags) -> np.nda
     jobs = stretches(tuple(step.task.w.numel() for step in steps), torch.get_num_threads())
     table = jobs.table(np.array([(*step.addresses(), 0) for step in steps], np.int64), like.itemsize)
     numbers = np.array([step.recipe.numbers for step in steps])
-    found, counter = np.zeros(len(table)), np.zeros(1, np.int64)
-    announced(least, lambda: everywhere(lambda: least(table, numbers, found, counter, like, flags), len(table)))
+    found = np.zeros(len(table))
+    share(lambda table, counter: least(table, numbers, found, counter, like, flags), table, least, (dtype, flags))
     low = np.full(len(steps), math.inf)
     np.minimum.at(low, jobs.task, found)
     return low

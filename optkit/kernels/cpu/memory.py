@@ -16,7 +16,25 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 _intrinsic: Any = intrinsic  # which takes the first argument away
-ROLES = "w", "anchor", "grad", "m", "u", "top", "theta", "d", "b", "h", "m1", "m2", "m3", "free", "column", "lam", "bent"
+ROLES = (
+    "w",
+    "anchor",
+    "grad",
+    "m",
+    "u",
+    "top",
+    "theta",
+    "d",
+    "b",
+    "h",
+    "m1",
+    "m2",
+    "m3",
+    "free",
+    "column",
+    "lam",
+    "bent",
+)
 """Arrays of different roles share no memory."""
 
 

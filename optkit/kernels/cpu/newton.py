@@ -60,12 +60,12 @@ def cheap(h, m1, m2, m3):
 
 
 @njit(**STRICT)
-def sharp(r, h, m1, m2, m3):
+def sharp(guess, h, m1, m2, m3):
     """(r, a bound of |h - 1| there), from the least and the largest h that these moments allow.
 
     The fourth derivative of 1 / (1 + x r)^2 in x is positive, so these are the sums over the two nodes of the Gauss
     rule of the measure, and over the three of the Lobatto rule, whose outer ones are 0 and 1 (Krein and Nudelman, The
-    Markov Moment Problem, chapter 4). r makes their mean 1.  r, given: a first guess.
+    Markov Moment Problem, chapter 4). r makes their mean 1. Where rounding leaves no such rule: (guess, infinity).
     """
     variance = h * m2 - m1 * m1
     x1, x2, mass = m1 / h, m1 / h, 0.0
@@ -79,7 +79,7 @@ def sharp(r, h, m1, m2, m3):
         y = (m2 - m3) / inside
         middle = inside / (y * (1 - y))
     outer = m1 - middle * y
-    low, high = h, h
+    r, low, high = guess, h, h
     for k in range(4):
         s1, s2, sy, so = 1 / (1 + x1 * r), 1 / (1 + x2 * r), 1 / (1 + y * r), 1 / (1 + r)
         low = (h - mass) * s1**2 + mass * s2**2
@@ -89,4 +89,4 @@ def sharp(r, h, m1, m2, m3):
             r += ((low + high) / 2 - 1) / slope
     error = abs(high - low) / 2 + abs((low + high) / 2 - 1)
     fits = 0 <= x1 <= x2 <= 1.001 and 0 < y < 1 and abs(r) < FAR
-    return r, error if fits else math.inf
+    return (r, error) if fits and error < math.inf else (guess, math.inf)

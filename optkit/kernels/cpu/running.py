@@ -19,7 +19,7 @@ CERTIFICATE = {torch.float32: 1e-5, torch.float64: 1e-10}
 """The largest |sqrt(h) - 1|, as it is found at last, of a group that counts as solved."""
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 STAGGER = 40
-"""Lines of scratch memory are so many numbers longer: at a distance of 4096 bytes they would share one set of the cache."""
+"""By so many numbers lines of scratch memory are longer: 4096 bytes apart they would share one set of the cache."""
 LOG = logging.getLogger("optkit.kernels")
 
 
@@ -36,16 +36,16 @@ def run(
 
     like, count = np.zeros(1, NUMPY[dtype]), len(addresses)
     table = jobs.table(addresses, like.itemsize)
-    counter, results = np.zeros(1, np.int64), np.zeros((len(table), 3))
+    results, widest = np.zeros((len(table), 3)), jobs.widest + STAGGER
 
-    def work() -> None:
+    def work(table: np.ndarray, counter: np.ndarray) -> None:
         if flags.grouped:
-            scratch = np.empty((sum(SCRATCH), max(1024,jobs.widest) + STAGGER))
+            scratch = np.empty((sum(SCRATCH), widest))
             groups(table, numbers, results, counter, scratch, like, TOLERANCE[dtype], flags)
         else:
             entries(table, numbers, counter, like, flags)
 
-    announced(groups if flags.grouped else entries, lambda: everywhere(work, len(table)))
+    share(work, table, groups if flags.grouped else entries, (dtype, flags))
     passes, worst = np.ones(count), np.zeros(count)
     if not flags.grouped:
         return worst, passes, worst
@@ -61,16 +61,27 @@ def largest_of(sizes: tuple[int, ...], addresses: np.ndarray, dtype: torch.dtype
     number = NUMPY[dtype]
     jobs = stretches(sizes, torch.get_num_threads())
     table = jobs.table(addresses, number.itemsize)
-    found, counter = np.zeros(len(table), f"i{number.itemsize}"), np.zeros(1, np.int64)
-    announced(largest, lambda: everywhere(lambda: largest(table, found, counter), len(table)))
+    found = np.zeros(len(table), f"i{number.itemsize}")
+    share(lambda table, counter: largest(table, found, counter), table, largest, (dtype,))
     most = np.zeros(len(sizes), found.dtype)
     np.maximum.at(most, jobs.task, found)
     return most.view(number)
 
 
-def announced(loop: Any, call: Callable[[], None]) -> None:
-    """Call, and say so when the loop was compiled for it: numba keeps the result on disk."""
-    known = len(loop.overloads)
-    call()
-    if len(loop.overloads) > known and sum(loop.stats.cache_misses.values()):
-        LOG.info("compiled a loop of the numba kernel; later runs read it from the cache")
+def share(work: Callable[[np.ndarray, np.ndarray], None], table: np.ndarray, loop: Any, kind: tuple[Any, ...]) -> None:
+    """work(table, counter) in all threads, which take the rows of the table in turn.
+
+    loop: what work calls. Its first call for this kind of arguments has no rows and one thread: it compiles the loop,
+    and says so, or reads it from the disk, where numba keeps it.
+    """
+    if (loop, kind) not in _known:
+        before = len(loop.overloads)
+        work(table[:0], np.zeros(1, np.int64))
+        if len(loop.overloads) > before and sum(loop.stats.cache_misses.values()):
+            LOG.info("compiled a loop of the numba kernel; later runs read it from the cache")
+        _known.add((loop, kind))
+    counter = np.zeros(1, np.int64)
+    everywhere(lambda: work(table, counter), len(table))
+
+
+_known: set[tuple[Any, ...]] = set()

@@ -35,9 +35,12 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="optkit")
 
 
+_child = False
+
+
 def _forked() -> None:
-    global _team
-    _team = cache(lambda: None)
+    global _child
+    _child = True
     _pool.cache_clear()
 
 
@@ -58,7 +61,7 @@ def everywhere(work: Callable[[], None], jobs: int) -> None:
         except BaseException as error:  # else it would be printed and forgotten
             errors.append(error)
 
-    parallel = _team()
+    parallel = None if _child else _team()
     if parallel is not None:
         parallel(_FUNCTION(guarded), None, threads, 0)
     else:

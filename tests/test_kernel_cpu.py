@@ -1,0 +1,152 @@
+"""Parts of the numba kernel: the secular equation from moments, the threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+
+pytest.importorskip("numba")
+from optkit.kernels.cpu import threads
+from optkit.kernels.cpu.newton import cheap, following, sharp
+
+# --- the secular equation ---------------------------------------------------------------------------------------------
+
+
+def measures() -> list[tuple[np.ndarray, np.ndarray]]:
+    """(mass, x) of many kinds: one node, two, nodes at both ends, spread, clustered, of any weights."""
+    rng = np.random.default_rng(0)
+    found = [(np.ones(1), np.array([x])) for x in (1e-9, 1e-3, 0.5, 0.999, 1.0)] + [
+        (np.ones(2), np.array(x)) for x in ((0.0, 1.0), (0.2, 0.9), (0.5, 0.5 + 1e-7), (1e-6, 1.0))
+    ]
+    for _ in range(300):
+        n = int(rng.integers(1, 60))
+        found.append((rng.lognormal(0, 2, n), rng.beta(rng.lognormal(0, 1.5), rng.lognormal(0, 1.5), size=n)))
+        found.append((rng.lognormal(0, 1, n), np.clip(rng.uniform() + 1e-3 * rng.standard_normal(n), 0, 1)))
+    return found
+
+
+def scaled(mass: np.ndarray, x: np.ndarray, r: float) -> np.ndarray:
+    """The mass for which h(theta (1 + r)) = 1."""
+    return mass / np.sum(mass / (1 + x * r) ** 2)
+
+
+@pytest.mark.parametrize("r", [0.0, 1e-6, -1e-3, 0.02, -0.05, 0.09, -0.3, 0.4])
+def test_the_bounds_of_what_moments_leave_out_hold(r: float) -> None:
+    """At the r that either solver finds, the true h is no further from 1 than it says, up to rounding, which counts
+    where x hardly varies; and of one node moments say all, except where 1 - x is of the size of rounding."""
+    certain = 0
+    for mass, x in measures():
+        mass = scaled(mass, x, r)
+        h, m1, m2, m3 = (float(np.sum(mass * x**k)) for k in range(4))
+        if m1 < 1e-12:
+            continue
+        guess = (np.sqrt(h) - 1) * h / m1
+        for found, bound in (cheap(h, m1, m2, m3), sharp(guess, h, m1, m2, m3)):
+            if np.isfinite(bound):
+                true = np.sum(mass / (1 + x * found) ** 2)
+                assert abs(true - 1) <= bound + 1e-10, (mass, x, found, bound)
+        found, bound = sharp(guess, h, m1, m2, m3)
+        assert np.isfinite(found)
+        certain += bound < 1e-5
+        if len(x) == 1 and 1e-2 < x[0] < 1 - 1e-6:
+            assert bound < 1e-9
+    if abs(r) < 0.1:
+        assert certain > 500
+
+
+def test_the_steps_of_theta_lead_to_the_root() -> None:
+    """From 0 and from either side, with moments taken again where they do not suffice; the truth by bisection."""
+    rng = np.random.default_rng(1)
+    passes = []
+    for _ in range(300):
+        n = int(rng.integers(1, 40))
+        d, b, lam = rng.lognormal(0, 2, n), rng.lognormal(0, 1, n), float(rng.lognormal(-1, 1))
+
+        def excess(t: float, d: Any = d, b: Any = b, lam: float = lam) -> float:
+            return float(np.sum((b / (d * t + lam)) ** 2)) - 1
+
+        root = 0.0 if excess(0.0) <= 0 else brentq(excess, 0.0, np.linalg.norm(b) / d.min(), xtol=1e-300, rtol=1e-15)
+        for theta in (0.0, 0.5 * root, 0.97 * root, 1.01 * root, 3 * root, root + 1):
+            done, count = False, 0
+            while not done:
+                r = 1 / (d * theta + lam)
+                q, x = (b * r) ** 2, d * r
+                theta, done = following(theta, q.sum(), (q * x).sum(), (q * x**2).sum(), (q * x**3).sum(), 1e-13)
+                count += 1
+                assert count < 60
+            assert abs(excess(theta)) < 1e-11 if root > 0 else theta == 0
+            passes.append(count)
+    assert np.median(passes) <= 5
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("team", [True, False])
+def test_the_work_is_done_in_as_many_threads_as_torch_uses(
+    team: bool, two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not team:
+        monkeypatch.setattr(threads, "_team", lambda: None)
+    elif sys.platform == "linux":
+        assert threads._team() is not None
+    seen: list[int] = []
+
+    def work() -> None:
+        seen.append(threading.get_ident())
+        time.sleep(0.05)
+
+    threads.everywhere(work, 8)
+    assert len(seen) == len(set(seen)) == 2 and threading.get_ident() in seen
+    seen.clear()
+    threads.everywhere(work, 1)
+    assert seen == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("team", [True, False])
+def test_an_error_in_any_thread_is_raised_here(team: bool, two: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not team:
+        monkeypatch.setattr(threads, "_team", lambda: None)
+    for mine in (True, False):
+
+        def work(mine: bool = mine) -> None:
+            time.sleep(0.02)  # so that both threads get work
+            if (threading.current_thread() is threading.main_thread()) == mine:
+                raise KeyboardInterrupt("stop")
+
+        with pytest.raises(KeyboardInterrupt, match="stop"):
+            threads.everywhere(work, 8)
+
+
+def test_the_team_is_the_one_that_torch_uses() -> None:
+    """Where it is another, torch's threads compete with ours for the cores."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux: elsewhere other threads do the work")
+    code = """
+import os, torch
+from optkit.kernels.cpu.threads import everywhere
+torch.set_num_threads(2)
+torch.ones(1 << 22).add_(1)
+count = lambda: len(os.listdir("/proc/self/task"))
+before = count()
+everywhere(lambda: None, 8)
+print(count() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "0"
