@@ -133,6 +133,8 @@ def same_numbers(clock: DeviceClock, methods: list[ProximalMethod], ts: list[int
         expected = plan(method, t + 1, weight)
         numbers = clock.numbers[row].tolist()
         np.testing.assert_allclose(numbers, [getattr(expected, name) for name in NUMBERS], rtol=1e-11, atol=1e-300)
+        scale = method.clock(t + 1).gain if method.anchor == "previous" else 1.0
+        np.testing.assert_allclose(clock.scale[row].item(), scale, rtol=1e-12)
         for dtype in LIMIT:
             np.testing.assert_allclose(clock.bounds(dtype)[row].item(), expected.bound(LIMIT[dtype]), rtol=1e-10)
 

@@ -578,4 +578,8 @@ def test_the_readme_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> N
     loop = whole[len(training) : whole.index("with structured")]
     attach, show = code.split("...  # train\n")
     exec(compile(training + attach + loop + show, "README.md", "exec"), {})
-    assert capsys.readouterr().out == printed
+    margin = re.compile(r"(?<=margin )\S+")  # of a float32 run: its last digits are those of the machine
+    shown = capsys.readouterr().out
+    assert margin.sub("", shown) == margin.sub("", printed)
+    mine, theirs = (float(margin.findall(text)[0]) for text in (shown, printed))
+    assert mine == pytest.approx(theirs, rel=0.02)

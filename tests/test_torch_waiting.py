@@ -67,7 +67,7 @@ def test_a_step_asks_for_no_number(make: Callable[..., MethodOptimizer], psi: An
             optimizer.step()
         assert asking.count == 0
     assert all(optimizer.state[p]["t"] == 3 for p in model.parameters())
-    assert optimizer._outcomes == []
+    assert optimizer._steps.outcomes == []
 
 
 class Line:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TABLES: dict[str, str] = {
     "steps": "a step of each optimizer on the parameter lists of networks",
-    "published": "the published implementations, from the folders given by --reference",
+    "published": "the published implementations, from the folders given by --reference, on the first of the lists",
     "scaling": "time against the number of parameters, the size of the groups and the number of tensors",
     "memory": "bytes of state and peak memory",
     "training": "whole training steps",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import operator
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -11,18 +11,20 @@ import torch
 from torch import Tensor
 
 from optkit import validate
-from optkit.algorithms import ProximalMethod, warn_uncertified
+from optkit.algorithms import ProximalMethod
 from optkit.core import Regularizer, StoppingRule, SubproblemSolver
-from optkit.kernels import AUTO, Task, check, choose
+from optkit.kernels import AUTO, check
 from optkit.solvers import SubgradientNorm
 from optkit.structure import Structure
 
 from .checkpoint import VERSION, refuse_others
-from .outcomes import DEFERRED, Outcome, Snapshot, masked
+from .graphs import DeviceSteps, refuse, refuse_kernel, refuse_tensors
+from .outcomes import Tally
 from .recipe import Factory, Recipe
-from .repeating import Repeat
-from .state import pack, unpack
-from .updates import Due, Update, bounds, computed, due, fused, known, sizes, work
+from .restarting import steps
+from .state import plain, unpack
+from .stepping import HostSteps
+from .updates import work
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
@@ -49,11 +51,36 @@ class MethodOptimizer(torch.optim.Optimizer):
     factory: a function (psi, *, solver, stopping, hyper-parameters by keyword) that returns a ProximalMethod, such as
     optkit.algorithms.ramda; its other parameters become keys of the groups.
     nonfinite: "raise", or "skip" to leave everything as it is when a gradient holds NaN or infinity (`skipped` counts;
-    every step then waits for the device).
+    every step then waits for the device, unless capturable).
     maximize: go up the loss instead of down; a key of the groups, as in torch.optim.
     kernel: which code takes the steps: "auto", the fastest there is, "reference", the method's own parts, or the name
     of a kernel ("numba"; see optkit.kernels). The results are the same up to rounding, and `optimizer.kernel` may
     change at any time.
+    capturable: whether CUDA graphs may hold a step. Nothing in a step then waits for the device, and what it counts is
+    there. Groups may change as ever, but a graph takes that up, a restart included, with `before_replay()` only. A
+    restart begins for all parameters at once, and a gradient that is finite but so large that a sum could overflow
+    counts as one that is not. For methods and regularizers that the kernel "triton" knows, on one CUDA device. State is
+    allocated by the first steps, which are to be taken before the capture, on a side stream, with the gradients in the
+    arrays where they stay:
+
+        static = torch.zeros(32, 10, device="cuda")
+        def train():
+            optimizer.zero_grad(set_to_none=False)
+            loss(model(static)).backward()
+            optimizer.step()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                train()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            train()
+        for batch in batches:
+            static.copy_(batch)
+            optimizer.before_replay()
+            graph.replay()
 
     A group also holds `method` (the factory's name), `ramp` (after which of its steps the averaging began to ramp up,
     or None) and `pending_restart` (what the next step begins with). The structure is in What_t, which
@@ -78,18 +105,18 @@ class MethodOptimizer(torch.optim.Optimizer):
         nonfinite: Literal["raise", "skip"] = "raise",
         maximize: bool = False,
         kernel: str = AUTO,
+        capturable: bool = False,
         **hyperparameters: Any,
     ) -> None:
         validate.choice("nonfinite", nonfinite, ("raise", "skip"))
         validate.flag("maximize", maximize)
+        validate.flag("capturable", capturable)
+        if capturable:
+            refuse_kernel(kernel)
         check(kernel)
         self.recipe, self.nonfinite, self._kernel = Recipe(factory), nonfinite, kernel
-        self.skipped = 0
-        self._uncertified = 0
-        self._residuals: dict[Tensor, Any] = {}
-        self._repeat: Repeat | None = None
-        self._ok: Tensor | None = None  # on the device: whether all steps went well that it has not told of yet
-        self._outcomes: list[Outcome] = []
+        self.capturable, self._tally = capturable, Tally()
+        self._steps: HostSteps | DeviceSteps | None = None
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"params must be a list of tensors or groups, got one {type(params).__name__}; give [it]")
         listed: list[Any] = list(params)
@@ -112,13 +139,20 @@ class MethodOptimizer(torch.optim.Optimizer):
         if isinstance(params, (set, frozenset)):
             raise TypeError("the parameters of a group must be ordered, got a set; give a list")
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
+        if self.capturable:
+            refuse_tensors({**self.defaults, **group})
         method = self.method({**self.defaults, **group})
         for i, item in enumerate(group["params"]):
             name, parameter = item if isinstance(item, tuple) else (f"parameter {i} of the group", item)
             if isinstance(parameter, Tensor):  # torch.optim refuses the rest in its own words
                 method.check(f"{name} (shape {tuple(parameter.shape)})", parameter)
+                if self.capturable:
+                    refuse(name, method, parameter)
+        if self._steps is not None:
+            self._learn()
+            self._steps.leave()
         super().add_param_group(group)
-        self._repeat = None
+        self._steps = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -129,7 +163,8 @@ class MethodOptimizer(torch.optim.Optimizer):
         Raises ValueError, naming the parameter, for a gradient that is sparse or, unless nonfinite="skip", not finite.
         On CUDA nothing waits for the device to know the latter (but for solvers and stopping rules that look at
         numbers): from such a step on nothing changes any more, and the error comes with a later step, or with whatever
-        asks for state or structure. Raises RuntimeError inside `structured`.
+        asks for state or structure. Raises ValueError in the capture of a CUDA graph where `capturable` asks for steps
+        before it, RuntimeError inside `structured`.
         """
         if self._lent:
             raise RuntimeError("step() inside `with structured(...)`: the model holds What_t there; leave it first")
@@ -138,80 +173,25 @@ class MethodOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self._repeated():
-            return loss
-        listed = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        self._refuse_sparse(listed)
-        dues = [each for group in self.param_groups for each in self._dues(group)]
-        if self._deferred(listed):
-            self._step_deferred(dues)
-        else:
-            self._step(dues)
+        if self._steps is None:
+            self._steps = DeviceSteps(self) if self.capturable else HostSteps()
+        self._steps.step(self)
         return loss
 
-    def _deferred(self, parameters: list[Tensor]) -> bool:
-        """Whether the step must not wait for the device to say how it went."""
-        devices = {parameter.device for parameter in parameters}
-        return self.nonfinite == "raise" and len(devices) == 1 and {device.type for device in devices} <= DEFERRED
+    @torch.no_grad()
+    def before_replay(self) -> None:
+        """Before the replay of a CUDA graph that holds a step: bring to the device what changed on the host, such as
+        lr, restart(), ramp() and load_state_dict(); the replay itself does not look.
 
-    def _repeated(self) -> bool:
-        """Take a step like the last one, if it is one."""
-        repeat, self._repeat = self._repeat, None
-        if repeat is None or any(group["pending_restart"] for group in self.param_groups):
-            return False
-        due = sum(p.grad is not None for group in self.param_groups for p in group["params"])
-        gradients = repeat.gradients(self.state) if due == len(repeat.parameters) else None
-        done = None if gradients is None else repeat.step(gradients, self.param_groups, self.method)
-        if done is None:
-            return False
-        residuals, passes, converged = done
-        self._residuals.update(zip(repeat.parameters, residuals, strict=True))
-        if not all(converged):
-            for entry, n, residual, flag in zip(repeat.entries, passes, residuals, converged, strict=True):
-                self._count(entry["t"], n, residual, flag)
-        self._repeat = repeat
-        return True
-
-    def _remember(self, updates: list[Update]) -> None:
-        """Prepare for another step like this one."""
-        kernels = {update.kernel for update in updates}
-        (kernel,) = kernels if len(kernels) == 1 else (None,)
-        if kernel is None or self._deferred([update.parameter for update in updates]):
-            return
-        group_of = {p: i for i, group in enumerate(self.param_groups) for p in group["params"]}
-        parameters = [update.parameter for update in updates]
-        entries = [self.state[p] for p in parameters]
-        methods = [self.method(group) for group in self.param_groups]
-        self._repeat = Repeat.of(kernel, parameters, entries, [group_of[p] for p in parameters], methods)
-
-    def _step(self, dues: list[Due]) -> None:
-        """Take the steps when it is known that all go well."""
-        found = known(sizes(dues))
-        bad = [each.task.w for each, size in zip(dues, found, strict=True) if not math.isfinite(size)]
-        if self._refused(bad, "gradient", "holds NaN or infinity"):
-            return
-        allowed = bounds(dues)
-        if not all(map(operator.lt, found, allowed)):
-            fits = map(operator.lt, found, allowed)
-            dues = [each if fit else each._replace(kernel=None) for each, fit in zip(dues, fits, strict=True)]
-        updates = computed([each for each in dues if not each.kernel])
-        if self._refused([update.parameter for update in updates if not update.finite()], "step", "overflows"):
-            return
-        updates += fused(dues, None)
-        self._take(updates, None)
-        self._remember(updates)
-
-    def _step_deferred(self, dues: list[Due]) -> None:
-        """Take the steps where a flag on the device says that all go well, and nothing did not before."""
-        sized = zip(dues, sizes(dues), bounds(dues), strict=True)
-        well = {each.task.w: _flag(size, each.task.w) < allowed for each, size, allowed in sized}
-        updates = computed([each for each in dues if not each.kernel])
-        well |= {update.parameter: well[update.parameter] & update.finite() for update in updates}
-        ok = torch.stack(list(well.values())).all() if well else None
-        if ok is not None and self._ok is not None:
-            ok = ok & self._ok
-        updates += fused(dues, ok)
-        self._take(updates, torch.stack([well[update.parameter] for update in updates]) if updates else None)
+        Waits for nothing (but for the count of steps, where a restart meets a ramp that goes on), and does nothing
+        before the first step. Raises ValueError for what the graph can not take up (another regularizer or maximize),
+        if capturable is False, and for steps of which it is known that they went wrong.
+        """
+        if not self.capturable:
+            raise ValueError("before_replay() is for CUDA graphs, which cannot hold these steps; pass capturable=True")
+        self._learn(wait=False)
+        if isinstance(self._steps, DeviceSteps):
+            self._steps.before_replay(self)
 
     @property
     def kernel(self) -> str:
@@ -221,106 +201,37 @@ class MethodOptimizer(torch.optim.Optimizer):
     @kernel.setter
     def kernel(self, name: str) -> None:
         check(name)
+        if self.capturable:
+            refuse_kernel(name)
         self._learn()
         self._kernel = name
-        self._repeat = None
-
-    def _refuse_sparse(self, parameters: list[Tensor]) -> None:
-        for parameter in parameters:
-            if _gradient(parameter).layout != torch.strided:
-                raise ValueError(
-                    f"the gradient of {self.called(parameter)} is sparse; sparse gradients are not supported: every "
-                    "entry enters the metric; use sparse=False in Embedding"
-                )
-
-    def _refused(self, bad: list[Tensor], what: str, wrong: str) -> bool:
-        """Whether the step is to be skipped, which then is counted; raises ValueError unless it may be."""
-        if not bad:
-            return False
-        if self.nonfinite == "skip":
-            self.skipped += 1
-            return True
-        raise ValueError(
-            f"the {what} of {self.called(bad[0])} (shape {tuple(bad[0].shape)}) {wrong}; {_NOTHING_CHANGED}"
-        )
-
-    def _dues(self, group: dict[str, Any]) -> list[Due]:
-        """The steps that the parameters of one group are to take, those that have a gradient."""
-        params = [parameter for parameter in group["params"] if parameter.grad is not None]
-        restart, maximize = group["pending_restart"], group["maximize"]
-        method = self.method(self._restarted(group) if restart else group)
-        dues: list[Due] = []
-        for parameter in params:
-            entry = self.state.get(parameter)
-            new = restart or not entry or "stale" in entry
-            state = method.init(work(parameter)) if new or not entry else unpack(entry, method)
-            theta = None if new or not entry else entry.get("theta")
-            kernel = choose(self.kernel, method, parameter)
-            dues.append(due(Task(method, parameter, _gradient(parameter), state, theta, maximize), kernel))
-        return dues
-
-    def _take(self, updates: list[Update], finite: Tensor | None) -> None:
-        """Change parameters, state and groups; finite: on the device, one flag for each update, where not yet known."""
-        ok, before = None, None
-        if finite is not None:
-            ok = finite.all() if self._ok is None else finite.all() & self._ok
-            before = Snapshot.of(self.param_groups, self.state)
-        for group in self.param_groups:
-            self._commit_restart(group)
-        for update in updates:
-            self._enter(update, ok)
-        self._ok = ok
-        if finite is None or before is None:
-            for update in updates:
-                self._count(update.state.t, update.iterations, update.residual, update.converged)
-        elif finite.device.type != "meta":
-            names = [f"{self.called(u.parameter)} (shape {tuple(u.parameter.shape)})" for u in updates]
-            self._outcomes.append(Outcome(names, updates, finite, before))
-
-    def _enter(self, update: Update, ok: Tensor | None) -> None:
-        """Put the update into the parameter and its entry in `state`; ok: on the device, whether it may be."""
-        parameter, method, kernel, w, state, theta, _, residual, _ = update
-        entry = pack(state) if theta is None else {**pack(state), "theta": theta}
-        if ok is not None:
-            entry = masked(ok, entry, self.state.get(parameter, {}))
-        if w is not None:
-            parameter.copy_(w if ok is None else torch.where(ok, w, parameter))
-        self.state[parameter] = entry
-        self._residuals[parameter] = residual / (method.subproblem_scale(state) or 1.0)
-        if kernel is not None:  # which wrote where autograd does not look
-            torch.autograd.graph.increment_version(parameter)
+        self._forget()
 
     def _learn(self, wait: bool = True) -> None:
         """Take note of how steps went: of all, or of those that are known without waiting for the device."""
-        while self._outcomes and (wait or self._outcomes[0].ready()):
-            outcome = self._outcomes.pop(0)
-            finite, converged = outcome.read()
-            if not all(finite):
-                later = len(self._outcomes)
-                outcome.before.restore(self.state)
-                self._outcomes, self._ok = [], None
-                self._residuals.clear()
-                self._repeat = None
-                name = outcome.names[finite.index(False)]
-                raise ValueError(
-                    f"the gradient of {name} held NaN or infinity, or its step overflowed, {later + 1} steps ago; "
-                    f"since then {_NOTHING_CHANGED}"
-                )
-            for solve, flag in zip(outcome.solves, converged, strict=True):
-                self._count(*solve, flag)
+        if self._steps is not None:
+            self._steps.learn(self, wait)
 
-    def _count(self, t: int, iterations: int, residual: Tensor | float, converged: Tensor | bool) -> None:
-        """Count the solves that stopped at their iteration limit, and warn of the first."""
-        if not bool(converged):
-            self._uncertified += 1
-            if self._uncertified == 1:
-                warn_uncertified(f"step {t}", iterations, residual)
+    @property
+    def skipped(self) -> int:
+        """How many steps were skipped, with nonfinite="skip". Waits for the device."""
+        self._learn()
+        return self._tally.skipped
+
+    @skipped.setter
+    def skipped(self, count: int) -> None:
+        self._learn()
+        self._tally.skipped = count
 
     @property
     def uncertified(self) -> int:
         """How many subproblem solves stopped at their iteration limit. Waits for the device."""
         self._learn()
-        return self._uncertified
+        return self._tally.uncertified
+
+    def _forget(self) -> None:
+        if self._steps is not None:
+            self._steps.forget()
 
     def restart(self, epsilon_scale: float = 1.0, ramp: bool = False) -> None:
         """Begin a new stage with the next step: t, alpha and both accumulators at 0, anchored at the present weights.
@@ -356,16 +267,11 @@ class MethodOptimizer(torch.optim.Optimizer):
             if group["pending_restart"]:
                 group["pending_restart"] = {**group["pending_restart"], "ramp": True}
             else:
-                group["ramp"] = self._steps(group)
+                group["ramp"] = steps(self.state, group)
 
     def _has_averaging(self, remedy: str) -> None:
         if "averaging" not in self.defaults:
             raise ValueError(f"{self.defaults['method']} has no averaging to ramp up; call {remedy}")
-
-    def _steps(self, group: dict[str, Any]) -> int:
-        """The steps of a group since the last restart."""
-        states = [self.state[p] for p in group["params"] if self.state.get(p)]
-        return max((state["t"] for state in states if "stale" not in state), default=0)
 
     @torch.no_grad()
     def structured_value(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
@@ -397,11 +303,11 @@ class MethodOptimizer(torch.optim.Optimizer):
     def certificate(self) -> Certificate:
         """What is known of the subproblems' solutions: see Certificate. Waits for the device."""
         self._learn()
-        residuals = [float(residual) for residual in self._residuals.values()]
+        residuals = [float(residual) for residual in self._tally.residuals.values()]
         squares = [rule.sum_of_squares(t) for rule, t in self._tolerances()]
         return Certificate(
             residual=math.hypot(*residuals) if residuals else None,
-            uncertified=self._uncertified,
+            uncertified=self._tally.uncertified,
             sum_of_squares=max(squares, default=None),
         )
 
@@ -410,13 +316,14 @@ class MethodOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             stopping = self.method(group).stopping
             if isinstance(stopping, SubgradientNorm):
-                yield stopping, self._steps(group)
+                yield stopping, steps(self.state, group)
 
     def state_dict(self) -> dict[str, Any]:
         """As in torch.optim, with `optkit`: the version of the format and the counts of skipped and uncertified."""
         self._learn()
-        own = {"version": VERSION, "skipped": self.skipped, "uncertified": self._uncertified}
+        own = {"version": VERSION, "skipped": self._tally.skipped, "uncertified": self._tally.uncertified}
         data = super().state_dict()
+        data["state"] = {index: plain(entry) for index, entry in data["state"].items()}
         groups = [{key: _own(value) for key, value in group.items()} for group in data["param_groups"]]
         return {**data, "param_groups": groups, "optkit": own}
 
@@ -427,9 +334,8 @@ class MethodOptimizer(torch.optim.Optimizer):
         self._learn()
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "optkit"})
         own = state_dict["optkit"]
-        self.skipped, self._uncertified = own["skipped"], own["uncertified"]
-        self._residuals.clear()
-        self._repeat = None
+        self._tally = Tally(own["skipped"], own["uncertified"])
+        self._forget()
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
         indices = [index for group in state_dict["param_groups"] for index in group["params"]]
         for parameter, index in zip(parameters, indices, strict=True):
@@ -453,25 +359,9 @@ class MethodOptimizer(torch.optim.Optimizer):
         """For pickle and copy.deepcopy: torch.optim keeps only the groups and the state."""
         self._learn()
         own = {key: value for key, value in vars(self).items() if key in _OWN}
-        return {**super().__getstate__(), **own, "_repeat": None}
-
-    def _restarted(self, group: dict[str, Any]) -> dict[str, Any]:
-        """The group as it is after its pending restart."""
-        pending, ramp = group["pending_restart"], group["ramp"]
-        begun = 0 if pending["ramp"] else ramp if ramp is None else ramp - self._steps(group)
-        changed = {**group, "ramp": begun, "pending_restart": None}
-        if "epsilon" in group:
-            changed["epsilon"] = group["epsilon"] * pending["epsilon_scale"]
-        return changed
-
-    def _commit_restart(self, group: dict[str, Any]) -> None:
-        if group["pending_restart"]:
-            epsilon = group.get("epsilon")
-            group.update(self._restarted(group))
-            for parameter in group["params"]:
-                if parameter in self.state:
-                    # until its next gradient What_t stays as it is
-                    self.state[parameter] = {"stale": epsilon, **self.state[parameter]}
+        data = super().__getstate__()
+        state = defaultdict(dict, {parameter: plain(entry) for parameter, entry in data["state"].items()})
+        return {**data, **own, "state": state, "_steps": None}
 
     def called(self, parameter: Tensor) -> str:
         """The name of a parameter, or its place."""
@@ -480,8 +370,12 @@ class MethodOptimizer(torch.optim.Optimizer):
         names = self.param_groups[i].get("param_names")
         return names[j] if names else f"parameter {j} of group {i}"
 
+    def described(self, parameter: Tensor) -> str:
+        """Its name and shape."""
+        return f"{self.called(parameter)} (shape {tuple(parameter.shape)})"
 
-_OWN = ("recipe", "nonfinite", "_kernel", "skipped", "_uncertified", "_residuals", "_ok", "_outcomes")
+
+_OWN = ("recipe", "nonfinite", "capturable", "_kernel", "_tally")
 
 
 def unwrapped(optimizer: Any) -> Any:
@@ -490,20 +384,6 @@ def unwrapped(optimizer: Any) -> Any:
     return inner if isinstance(inner, MethodOptimizer) else optimizer
 
 
-_NOTHING_CHANGED = 'nothing was changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
-
-
 def _own(value: Any) -> Any:
     """The value, copied if it is a tensor: schedulers write into an lr that is one."""
     return value.clone() if isinstance(value, Tensor) else value
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    gradient = parameter.grad
-    assert gradient is not None
-    return gradient
-
-
-def _flag(size: Tensor | float, parameter: Tensor) -> Tensor:
-    """A size on the device of its parameter."""
-    return size if isinstance(size, Tensor) else torch.full((), size, device=parameter.device)

@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from optkit.algorithms import warn_uncertified
+
 from .updates import Update
 
 DEFERRED = {"cuda", "meta"}
 """The kinds of devices for which no step waits. Tensors on "meta" have no values: of them there is nothing to learn."""
+
+NOTHING_CHANGED = 'nothing was changed. Lower lr or clip gradients, or pass nonfinite="skip" to skip such steps'
+
+
+@dataclass
+class Tally:
+    """What is known of the steps so far.  skipped: how many were;  uncertified: how many solves stopped at their
+    iteration limit;  residuals: of the last subproblem of each parameter, a number or a 0-d tensor."""
+
+    skipped: int = 0
+    uncertified: int = 0
+    residuals: dict[Tensor, Any] = field(default_factory=dict)
+
+    def count(self, t: int, iterations: int, residual: Tensor | float, converged: Tensor | bool) -> None:
+        """Count the solve if it stopped at its iteration limit, and warn of the first."""
+        if not bool(converged):
+            self.uncertified += 1
+            if self.uncertified == 1:
+                warn_uncertified(f"step {t}", iterations, residual)
+
+
+def told_late(which: str, steps: int) -> str:
+    """What is said of a gradient, by then `steps` ago, that spoilt its step."""
+    return (
+        f"the gradient of {which} held NaN or infinity, or its step overflowed, {steps} steps ago; "
+        f"since then {NOTHING_CHANGED}"
+    )
 
 
 def masked(ok: Tensor, new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:

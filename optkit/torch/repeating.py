@@ -81,7 +81,7 @@ class Repeat:
             g, entry = self.groups[leader], self.entries[leader]
             if g not in methods:
                 methods[g] = method(groups[g])
-                if methods[g] is not self.methods[g] and _kind(methods[g]) != _kind(self.methods[g]):
+                if methods[g] is not self.methods[g] and kind(methods[g]) != kind(self.methods[g]):
                     return None
             cohorts.append(Cohort(methods[g], entry["t"], entry.get("estimator.weight", 0.0), groups[g]["maximize"]))
         done = self.fleet.step(self.parameters, cohorts, largest)
@@ -100,7 +100,7 @@ class Repeat:
         return residuals.tolist(), passes.astype(int).tolist(), converged.tolist()
 
 
-def _kind(method: ProximalMethod) -> tuple[Any, ...]:
+def kind(method: ProximalMethod) -> tuple[Any, ...]:
     """What a kernel's choice depends on: all but numbers."""
     psi, metric = method.psi, method.preconditioner
     parts = type(psi), getattr(psi, "axes", None), type(method.estimator), type(metric)

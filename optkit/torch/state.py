@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from torch import Tensor
+
 from optkit.algorithms import MethodState, ProximalMethod
 
 
@@ -27,8 +29,20 @@ def keys(method: ProximalMethod) -> set[str]:
     return {"t", "anchor", "solution"}.union(*(_keys(part, kind._fields) for part, kind in parts.items()))
 
 
+NUMBERS = ("t", "estimator.weight")
+"""What capturable steps keep on the device, as 0-d tensors of float64."""
+
+
+def plain(data: dict[str, Any]) -> dict[str, Any]:
+    """The same with its numbers on the host; waits for the device where they are not."""
+    if not isinstance(data.get("t"), Tensor):
+        return data
+    return {**data, **{key: data[key].item() for key in NUMBERS if key in data}, "t": int(data["t"])}
+
+
 def unpack(data: dict[str, Any], method: ProximalMethod) -> MethodState:
-    """The inverse of `pack`, for the method that wrote it."""
+    """The inverse of `pack`, for the method that wrote it. Its numbers are on the host, see `plain`."""
+    data = plain(data)
 
     def part(name: str, kind: Any) -> Any:
         return kind(*(data[key] for key in _keys(name, kind._fields)))

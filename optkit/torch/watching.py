@@ -11,7 +11,7 @@ from torch import Tensor
 from optkit.monitor import Look, look
 
 from .optimizer import MethodOptimizer, unwrapped
-from .state import unpack
+from .state import plain, unpack
 
 if TYPE_CHECKING:
     from optkit.monitor import ManifoldMonitor
@@ -84,4 +84,4 @@ class Watch:
 
 def _mark(entry: dict[str, Any] | None) -> tuple[int, Any]:
     """Another one after every step: a step puts a new entry into the state, or counts on in the old one."""
-    return id(entry), entry.get("t") if entry else None
+    return id(entry), plain(entry).get("t") if entry else None

@@ -38,7 +38,7 @@ ROLES = (
 """Arrays of different roles share no memory."""
 
 
-class Pointer(types.CPointer):  # type: ignore[misc]  # numba's types have no annotations
+class Pointer(types.CPointer):
     """To numbers of one dtype, in one role."""
 
     def __init__(self, dtype: Any, role: str) -> None:

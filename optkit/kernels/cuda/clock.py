@@ -49,7 +49,8 @@ NUMBERS = (
 class DeviceClock:
     """t and the weight of psi of a few methods, and the numbers of their next step, in tensors of float64.
 
-    t, weight: (methods,), steps so far and the weight after them;  numbers: (methods, 10), in the order of NUMBERS.
+    t, weight: (methods,), steps so far and the weight after them;  numbers: (methods, 10), in the order of NUMBERS;
+    scale: (methods,), `subproblem_scale` of the prepared step, 1 where that is 0.
     These tensors are changed in place and never replaced. Known are SqrtWeighting, ConstantWeighting and
     PowerWeighting, and ConstantAveraging, SquareRootRamp and DecayingAveraging; raises ValueError for others.
     """
@@ -57,10 +58,12 @@ class DeviceClock:
     def __init__(self, methods: Sequence[ProximalMethod], device: torch.device | str) -> None:
         device, count = torch.device(device), len(methods)
         self.plans = [plan(method, 1, 0.0) for method in methods]
-        self._constants = upload(_constants(methods), device)
+        self._constants = upload(constants(methods), device)
         self.t = torch.zeros(count, dtype=torch.float64, device=device)
         self.weight = torch.zeros(count, dtype=torch.float64, device=device)
+        self.scale = torch.ones(count, dtype=torch.float64, device=device)
         self._next = torch.zeros(count, dtype=torch.float64, device=device)
+        self._all = self._due = torch.ones(count, dtype=torch.bool, device=device)
         self.numbers = torch.zeros((count, len(NUMBERS)), dtype=torch.float64, device=device)
         self._ts, self._weights = self.t.unbind(), self.weight.unbind()
 
@@ -72,21 +75,24 @@ class DeviceClock:
             (p.root, p.anchored, p.dual is None) for p in self.plans
         ]:
             raise ValueError("the methods have other parts than those that the clock was made for; make a new one")
-        self._constants.copy_(upload(_constants(methods), self.t.device), non_blocking=True)
+        self._constants.copy_(upload(constants(methods), self.t.device), non_blocking=True)
 
-    def at(self, row: int, t: float, weight: float = 0.0) -> None:
+    def at(self, row: int, t: float | Tensor, weight: float | Tensor = 0.0) -> None:
         """Put a method to step t, for example after loading a checkpoint; 0 after a restart."""
         self._ts[row].fill_(t)
         self._weights[row].fill_(weight)
 
-    def prepare(self) -> None:
-        """Work out the numbers of the step after t, a few launches for all methods together."""
+    def prepare(self, due: Tensor | None = None) -> None:
+        """Work out the numbers of the step after t, a few launches for all methods together.  due: (methods,), flags on
+        the device: which of them take it; None: all."""
+        self._due = self._all if due is None else due
         lr, power, value, begin, ramp, dual, rho, offset, fall, bias, square_decay, after, *rest = self._constants
-        keep_square, by_gain, gain_square, square_bias, epsilon, root_t, decay = rest
+        keep_square, by_gain, gain_square, square_bias, epsilon, root_t, decay, anchored = rest
         t = self.t + 1
         gain, averaged = lr * t**power, dual == 0
         rho = torch.clamp(rho * (t + offset) ** -fall, max=1.0)
         out = gain / (1 - bias * (1 - rho) ** t) * torch.sqrt(1 - square_decay**t) * after
+        self.scale.copy_(torch.where((anchored == 1) | (gain == 0), 1.0, gain))
         self._next.copy_(torch.where(averaged, gain, self.weight + gain))
         values = (
             torch.where(averaged, 1 - rho, 1.0),
@@ -110,8 +116,9 @@ class DeviceClock:
 
     def advance(self, ok: Tensor | None = None) -> None:
         """The prepared step is taken (where ok)."""
-        self.t += 1 if ok is None else ok
-        self.weight.copy_(self._next if ok is None else torch.where(ok, self._next, self.weight))
+        taken = self._due if ok is None else self._due & ok
+        self.t += taken
+        self.weight.copy_(torch.where(taken, self._next, self.weight))
 
     def dated(self, state: MethodState, row: int) -> MethodState:
         """The state with this clock's t, and weight for dual averaging: 0-d views of its tensors."""
@@ -122,8 +129,8 @@ class DeviceClock:
         return state._replace(t=t, estimator=estimator)
 
 
-def _constants(methods: Sequence[ProximalMethod]) -> np.ndarray:
-    """What `prepare` needs to know of each method, (constants, methods)."""
+def constants(methods: Sequence[ProximalMethod]) -> np.ndarray:
+    """What `prepare` needs to know of each method, (constants, methods). Raises ValueError for parts unknown to it."""
     return np.array([_row(method) for method in methods], np.float64).T.copy()
 
 
@@ -138,6 +145,7 @@ def _row(method: ProximalMethod) -> list[float]:
         after,
         *_metric(preconditioner),
         1 - method.lr * method.weight_decay,
+        float(method.anchor == "initial"),
     ]
 
 

@@ -146,10 +146,10 @@ class Triton(Kernel):
         """What was made for this key, or is now; those least recently used are forgotten."""
         if key not in self._tables:
             self._tables[key] = make()
-            if key[0].type == "cuda" and torch.cuda.is_current_stream_capturing():
-                self._captured.append(self._tables[key])
             if len(self._tables) > REMEMBERED:
                 self._tables.popitem(last=False)
+        if key[0].type == "cuda" and torch.cuda.is_current_stream_capturing():
+            self._captured.append(self._tables[key])
         self._tables.move_to_end(key)
         made: Made = self._tables[key]
         return made
