@@ -13,7 +13,7 @@ help:
 	@echo "make slow    run the slow tests"
 	@echo "make theory  test the theorems on runs and write docs/theory.md (under 20 minutes on 2 cores)"
 	@echo "make theory-smoke   the same with few and short runs, into runs/theory-smoke (under 2 minutes)"
-	@echo "make bench   time optimizers and solvers and write docs/benchmarks.md (takes a while)"
+	@echo "make bench   time optimizers and solvers and write docs/benchmarks.md (half an hour)"
 	@echo "make bench-cuda     test the kernels on a CUDA device and time the optimizers there: docs/benchmarks-cuda.md"
 	@echo "make lint    check style and types: ruff, mypy, pyright"
 	@echo "make clean   remove .venv, build output and caches (not runs/)"

@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 
 pytest.importorskip("numba")
 from optkit.kernels.cpu import threads
+from optkit.kernels.cpu.jobs import NARROWEST, WIDEST, Geometry, cut
 from optkit.kernels.cpu.newton import cheap, following, sharp
 
 # --- the secular equation ---------------------------------------------------------------------------------------------
@@ -150,3 +151,30 @@ print(count() - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "0"
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_jobs_cover_each_entry_once_in_wide_panels(threads: int) -> None:
+    shapes = [((1000, 1000), (0,)), ((64, 3, 7, 7), (0, 2, 3)), ((4, 5000), (0,)), ((6, 20_000), (0,)), ((50, 7), (1,))]
+    geometries = tuple(
+        Geometry(shape, torch.empty(shape, device="meta").stride(), axes)
+        for shape, axes in [*shapes, ((100, 90), None), ((0, 3), (0,))]
+    )
+    jobs = cut(geometries, threads)
+    for i, (shape, _, axes) in enumerate(geometries):
+        mine = jobs.task == i
+        rows, stride, length, run = jobs.shapes[mine].T
+        offsets, size = jobs.offsets[mine, 0], int(np.prod(shape))
+        found = [
+            np.arange(o + r * s, o + r * s + n)
+            for o, k, s, n in zip(offsets, rows, stride, length, strict=True)
+            for r in range(k)
+        ]
+        assert np.array_equal(np.sort(np.concatenate(found or [np.zeros(0, int)])), np.arange(size))
+        if axes is not None:
+            assert np.all(length % run == 0)
+            assert mine.sum() <= threads * max(1, stride.max(initial=0) // WIDEST + 1) * geometries[i].groups
+            assert np.all((length >= min(NARROWEST, stride.min(initial=0)) // 2) | (rows == 1))

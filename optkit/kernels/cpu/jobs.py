@@ -14,8 +14,8 @@ from optkit.kernels.layout import layout
 STRETCH = 1 << 16
 """Entries of a job where psi is separable."""
 WIDEST, NARROWEST = 1 << 13, 1 << 8
-"""Columns of a panel. Rows shorter than some pages of memory cost bandwidth: a panel is as wide as it can be while all
-threads have work."""
+"""Columns of a panel, which is as wide as it can be: many rows that are shorter than some pages of memory cost as much
+as whole pages."""
 
 
 class Geometry(NamedTuple):
@@ -31,7 +31,7 @@ class Geometry(NamedTuple):
         known = None if self.axes is None else layout(self.shape, self.strides, self.axes)
         return 0 if known is None else known.batches * known.groups
 
-    def jobs(self, share: int) -> list[tuple[int, ...]]:
+    def jobs(self, share: int, threads: int) -> list[tuple[int, ...]]:
         """(offset, offset of theta, rows, stride, length, run), in entries, of each.  share: entries of a fair one."""
         size = math.prod(self.shape)
         if self.axes is None:
@@ -40,8 +40,8 @@ class Geometry(NamedTuple):
         if known is None or not size:
             return []
         batches, rows, groups, run = known
-        width = max(NARROWEST, min(WIDEST, share // rows))
-        each = max(1, min(width // run, groups))
+        pieces = min(threads, -(-rows * groups * run // share))
+        each = max(NARROWEST // run, 1, min(WIDEST // run, -(-groups // pieces)))
         each = -(-groups // -(-groups // each))  # of about the same width
         return [
             ((b * rows * groups + j) * run, b * groups + j, rows, groups * run, min(each, groups - j) * run, run)
@@ -71,9 +71,10 @@ class Jobs:
 
 @lru_cache(maxsize=256)
 def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
-    """Cut the tensors so that each thread finds work for four times at least."""
-    share = max(1, sum(math.prod(g.shape) for g in geometries) // (4 * threads))
-    rows = [(i, *job) for i, g in enumerate(geometries) for job in g.jobs(share)]
+    """Cut the tensors so that each thread finds work twice at least, but none into more panels than there are threads
+    unless it is wide."""
+    share = max(1, sum(math.prod(g.shape) for g in geometries) // (2 * threads))
+    rows = [(i, *job) for i, g in enumerate(geometries) for job in g.jobs(share, threads)]
     rows.sort(key=lambda row: -row[3] * row[5])
     table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     offsets = np.repeat(table[:, 1:2], 7, axis=1)
