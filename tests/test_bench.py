@@ -237,6 +237,12 @@ def test_solvers_are_compared_with_the_first_and_a_limit_is_not_a_time() -> None
     assert table.rows[2][-1] == "not reached: 2e-02 (7)"
 
 
+def test_a_copy_is_timed_for_arrays_of_each_kind() -> None:
+    cases = {case.kind: case for case in solvers.GROUP_CASES}
+    assert set(cases) == set(solvers.KINDS)
+    assert all(0 < solvers.copy_time(case) < 1 for case in cases.values())
+
+
 def test_solvers_are_timed_and_checked() -> None:
     found = list(measure(replace(SMALL, tables=("solvers",))))
     assert [len(table.rows) for table in found] == [1, 1]

@@ -103,7 +103,7 @@ def checked(case: Case, solver: SubproblemSolver, solution: Solution, time: floa
 def copy_time(case: Case) -> float:
     """The time of one array copied to another place in memory."""
     xp, dtype = KINDS[case.kind]
-    source, target = xp.ones(case.shape, dtype=dtype), xp.zeros(case.shape, dtype=dtype)
+    source, target = (xp.asarray(np.full(case.shape, value, dtype)) for value in (1, 0))
     copy = np.copyto if isinstance(target, np.ndarray) else type(target).copy_
     return median(seconds(partial(copy, target, source), "cpu", 20) / 20 for _ in range(50))
 
