@@ -20,7 +20,7 @@ from optkit.bench.measuring import arrays, prepared, state_bytes
 from optkit.bench.page import page
 from optkit.bench.settings import OPTIMIZERS, Settings
 from optkit.bench.solvers import Solved
-from optkit.bench.subproblems import GroupCase
+from optkit.bench.subproblems import GROUP_CASES, KINDS, GroupCase
 from optkit.bench.table import Column, Table
 from optkit.bench.timing import Effort, Times, compare
 from optkit.bench.worker import ask
@@ -238,8 +238,8 @@ def test_solvers_are_compared_with_the_first_and_a_limit_is_not_a_time() -> None
 
 
 def test_a_copy_is_timed_for_arrays_of_each_kind() -> None:
-    cases = {case.kind: case for case in solvers.GROUP_CASES}
-    assert set(cases) == set(solvers.KINDS)
+    cases = {case.kind: case for case in GROUP_CASES}
+    assert set(cases) == set(KINDS)
     assert all(0 < solvers.copy_time(case) < 1 for case in cases.values())
 
 
