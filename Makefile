@@ -13,7 +13,7 @@ help:
 	@echo "make slow    run the slow tests"
 	@echo "make theory  test the theorems on runs and write docs/theory.md (under 20 minutes on 2 cores)"
 	@echo "make theory-smoke   the same with few and short runs, into runs/theory-smoke (under 2 minutes)"
-	@echo "make bench   time optimizers and solvers and write docs/benchmarks.md (half an hour)"
+	@echo "make bench   time optimizers and solvers: docs/benchmarks.md, docs/benchmarks-solvers.md (half an hour)"
 	@echo "make bench-cuda     test the kernels on a CUDA device and time the optimizers there: docs/benchmarks-cuda.md"
 	@echo "make lint    check style and types: ruff, mypy, pyright"
 	@echo "make clean   remove .venv, build output and caches (not runs/)"
@@ -37,7 +37,9 @@ theory-smoke: $(INSTALLED)
 	$(BIN)/optkit theory --smoke --out runs/theory-smoke
 
 bench: $(INSTALLED)
-	$(BIN)/optkit bench --markdown docs/benchmarks.md $(if $(REFERENCE),--reference $(REFERENCE))
+	$(BIN)/optkit bench --tables steps published scaling memory training nuclear --markdown docs/benchmarks.md \
+	  $(if $(REFERENCE),--reference $(REFERENCE))
+	$(BIN)/optkit bench --tables solvers --markdown docs/benchmarks-solvers.md
 
 bench-cuda: $(INSTALLED)
 	@$(BIN)/python -c "import sys, torch; sys.exit(None if torch.cuda.is_available() else \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import logging
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from optkit import kernels
+from optkit.core import ConvergenceWarning
 from optkit.kernels import KERNELS, Kernel, Task, choose
 from optkit.kernels.cpu import Numba
 from optkit.kernels.cpu.functions import cube_root
@@ -24,6 +26,7 @@ from optkit.kernels.plan import ESTIMATORS, GROUPED, METRICS, objection, plan
 from optkit.regularizers import L1, GroupLasso, NuclearNorm, SparseGroupLasso
 from optkit.solvers import FixedIterations, SecularNewton
 from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, ProxSSI, regularize
+from optkit.torch.state import unpack
 
 from .kernel_trial import CASES, walk, walk_together
 
@@ -401,6 +404,54 @@ def test_a_new_kernel_joins_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
     model = network()
     train(model, RAMDA(regularize(model, SparseGroupLasso(1e-3)), kernel="counting"), 2)
     assert mine.calls == 2 and isinstance(mine, Kernel)
+
+
+@pytest.mark.parametrize("to", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_parameter_may_change_its_dtype_between_steps(to: torch.dtype) -> None:
+    """What is remembered of the last step would be read as numbers of the other dtype. The truth: no kernel."""
+    before = torch.float64 if to == torch.float32 else torch.float32
+    found = []
+    for kernel in ("auto", "reference"):
+        torch.manual_seed(0)
+        model = network().to(before)
+        optimizer = RAMDA(regularize(model, GroupLasso(1e-3)), kernel=kernel)
+        train(model, optimizer, 4)
+        model.to(to)
+        train(model, optimizer, 4)
+        found.append([p.detach().double() for p in model.parameters()])
+    for mine, theirs in zip(*found, strict=True):
+        assert torch.allclose(mine, theirs, rtol=0, atol=1e-2 if to == torch.bfloat16 else 1e-5)
+
+
+def test_a_group_whose_target_becomes_exactly_zero_is_zero_at_once() -> None:
+    """theta > 0 from the step before, and then no moment is left."""
+    p = nn.Parameter(torch.ones(64, 64))
+    optimizer = ProxGen([{"params": [p], "regularizer": GroupLasso(1e-3, axes=0)}])
+    for _ in range(2):
+        p.grad = torch.full_like(p, 0.1)
+        optimizer.step()
+    (task,) = [
+        Task(optimizer.method(g), p.detach() * 0, torch.zeros_like(p), unpack(optimizer.state[p], optimizer.method(g)))
+        for g in optimizer.param_groups
+    ]
+    for array in (*task.state.estimator, *task.state.preconditioner):
+        if isinstance(array, torch.Tensor):
+            array.zero_()
+    theta = optimizer.state[p]["theta"]
+    assert (theta > 0).all()
+    (taken,) = Numba().step([task._replace(theta=theta)])
+    assert bool(taken.converged) and taken.iterations <= 4 and not task.w.any()
+
+
+def test_a_weight_that_is_no_number_is_no_solution() -> None:
+    p = nn.Parameter(torch.ones(64, 64))
+    with torch.no_grad():
+        p[3, 5] = math.nan
+    optimizer = ProxGen([{"params": [p], "regularizer": GroupLasso(1e-3, axes=0)}])
+    p.grad = torch.full_like(p, 0.1)
+    with pytest.warns(ConvergenceWarning):
+        optimizer.step()
+    assert optimizer.uncertified == 1
 
 
 def test_a_plan_says_when_gradients_are_too_large() -> None:

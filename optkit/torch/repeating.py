@@ -30,7 +30,7 @@ class Repeat:
         methods: Sequence[ProximalMethod],
     ) -> None:
         self.parameters, self.entries, self.groups, self.methods = parameters, entries, groups, methods
-        self.forms = [(p.shape, p.stride()) for p in parameters]
+        self.forms = [_form(p) for p in parameters]
         self.arrays = [[(key, v) for key, v in entry.items() if isinstance(v, Tensor)] for entry in entries]
         self.fleet: Any = None
 
@@ -64,7 +64,7 @@ class Repeat:
             grad = p.grad
             if grad is None or state.get(p) is not entry or entry["t"] != times[cohort]:
                 return None
-            if grad.layout != torch.strided or (p.shape, p.stride()) != form or (grad.shape, grad.stride()) != form:
+            if grad.layout != torch.strided or _form(p) != form or _form(grad) != form:
                 return None
             for key, array in arrays:
                 if entry.get(key) is not array:
@@ -105,3 +105,7 @@ def kind(method: ProximalMethod) -> tuple[Any, ...]:
     psi, metric = method.psi, method.preconditioner
     parts = type(psi), getattr(psi, "axes", None), type(method.estimator), type(metric)
     return *parts, getattr(metric, "amsgrad", False), method.solver, method.stopping, method.anchor, objection(method)
+
+
+def _form(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device

@@ -272,13 +272,13 @@ def average(groups, rows, stride, length, run, at, to, k, totals, flags):
             store(to.h, c, 0.0)
     square, worst = 0.0, 0.0
     for j in range(groups):
-        if totals[1, j * run] == 0 and load(to.column, j * run) > 0:
+        if totals[1, j * run] == 0 and not load(to.column, j * run) <= 0:  # NaN is no solution
             h = 0.0
             for c in range(j * run, (j + 1) * run):
                 h += totals[2, c]
             gap = abs(math.sqrt(h) - 1)
             square += (float(k.lam) * gap) ** 2
-            worst = max(worst, gap) if gap == gap else gap
+            worst = max(worst, gap if gap == gap else math.inf)
     return square, worst
 
 

@@ -31,6 +31,8 @@ def following(theta, h, m1, m2, m3, tolerance):
     """
     if theta == 0 and h <= 1:
         return theta, True
+    if h == 0:  # which may be too small a number; at 0 that is decided
+        return 0.0, False
     delta = (math.sqrt(h) - 1) * h / m1
     if theta == 0 or abs(delta) > FAR * theta:
         return max(theta + delta, 0.0) if delta == delta else delta, False

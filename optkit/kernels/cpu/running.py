@@ -18,8 +18,9 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-14}
 CERTIFICATE = {torch.float32: 1e-5, torch.float64: 1e-10}
 """The largest |sqrt(h) - 1|, as it is found at last, of a group that counts as solved."""
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
-STAGGER = 40
-"""By so many numbers lines of scratch memory are longer: 4096 bytes apart they would share one set of the cache."""
+PAGE, STAGGER = 512, 40
+"""Lines of scratch memory are some pages and so many numbers long: a whole number of pages apart they would share one
+set of the cache."""
 LOG = logging.getLogger("optkit.kernels")
 
 
@@ -36,7 +37,7 @@ def run(
 
     like, count = np.zeros(1, NUMPY[dtype]), len(addresses)
     table = jobs.table(addresses, like.itemsize)
-    results, widest = np.zeros((len(table), 3)), jobs.widest + STAGGER
+    results, widest = np.zeros((len(table), 3)), -(-jobs.widest // PAGE) * PAGE + STAGGER
 
     def work(table: np.ndarray, counter: np.ndarray) -> None:
         if flags.grouped:

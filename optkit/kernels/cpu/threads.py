@@ -2,7 +2,8 @@
 
 After an operation the threads of torch wait for the next one at full speed for some milliseconds, and other threads
 would have to share the cores with them. So the work is given to that team, by the function of the OpenMP runtime that
-compiled loops call. Where there is none, and in a forked child, which has no such team, other threads do it.
+compiled loops call: the one that all libraries of the process see, which torch brings along. Where there is none, and
+in a forked child, which has no such team, other threads do it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def _forked() -> None:
     _pool.cache_clear()
 
 
-os.register_at_fork(after_in_child=_forked)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forked)
 
 
 def everywhere(work: Callable[[], None], jobs: int) -> None:
