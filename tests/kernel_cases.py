@@ -52,6 +52,7 @@ PLACES = {
     "linear by input": Place((6, 5), (0,)),
     "linear by output": Place((6, 5), (1,)),
     "linear transposed": Place((6, 5), (0,), (1, 0)),
+    "long runs": Place((3, 40), (1,)),
     "conv by input": Place((4, 3, 2, 2), (0, 2, 3)),
     "conv by input, channels last": Place((4, 3, 2, 2), (0, 2, 3), (0, 2, 3, 1)),
     "conv by output": Place((4, 3, 2, 2), (1, 2, 3)),
@@ -172,20 +173,24 @@ def _metric(method: ProximalMethod, gradient: float) -> float:
 
 def cases() -> Iterator[Case]:
     """Every method with every regularizer; every place with every kind of group; the ends of the range of numbers."""
-    linear = "linear by input"
+    linear, runs = "linear by input", "long runs"
     for method in METHODS:
         for psi in PENALTIES:
             if psi == SHARP and method not in ("rmda", "rmda averaged", "rda", "proxsgd"):
                 continue
             yield Case(method, psi, PLACES[linear], linear)
+            if "Group" in psi:
+                yield Case(method, psi, PLACES[runs], runs)
     for where, place in PLACES.items():
-        for method in ("ramda", "rmda", "proxgen") if where != linear else ():
+        for method in ("ramda", "rmda", "proxgen") if where not in (linear, runs) else ():
             for psi in ("L1", "GroupLasso", "SparseGroupLasso", "GroupMCP"):
                 yield Case(method, psi, place, where)
     for span in filter(None, RANGES):
         for method in ("ramda", "rmda averaged", "proxgen decay", "proxgen amsgrad", "proxsgd"):
             for psi in ("L1", "ElasticNet", "MCP", "Binary", "GroupLasso", "SparseGroupLasso", "GroupMCP"):
                 yield Case(method, psi, PLACES["conv by input"], "conv by input", span)
+                if "Group" in psi:
+                    yield Case(method, psi, PLACES[runs], runs, span)
 
 
 CASES = list(cases())

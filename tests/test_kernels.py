@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from optkit import kernels
+from optkit.algorithms import proxgen
 from optkit.core import ConvergenceWarning
 from optkit.kernels import KERNELS, Kernel, Task, choose
 from optkit.kernels.cpu import Numba
@@ -55,12 +56,15 @@ def test_many_tensors_of_many_kinds_walk_together(dtype: torch.dtype) -> None:
     walk_together(Numba(), CASES[::5], dtype, steps=12)
 
 
-def big(psi: Any, shape: tuple[int, ...], dtype: torch.dtype, method: Callable[..., Any], **options: Any) -> None:
-    """Three steps of tensors that are cut into several jobs: panels, stretches, blocks of rows."""
+def big(
+    psi: Any, shape: tuple[int, ...], dtype: torch.dtype, method: Callable[..., Any], rising: int = 1, **options: Any
+) -> None:
+    """Three steps of tensors that are cut into several jobs: panels, stretches, blocks of rows; the gradients rise
+    along one axis."""
     random = np.random.default_rng(0)
-    rows = np.linspace(0, 2, shape[1]).reshape(-1, *[1] * (len(shape) - 2))
+    loud = np.linspace(0, 2, shape[rising]).reshape(-1, *[1] * (len(shape) - rising - 1))
     w = torch.from_numpy(random.standard_normal(shape)).to(dtype)
-    grad = torch.from_numpy(rows * random.standard_normal(shape)).to(dtype)
+    grad = torch.from_numpy(loud * random.standard_normal(shape)).to(dtype)
     parameters = [nn.Parameter(w.clone()) for _ in range(2)]
     fused, reference = (
         method([{"params": [p], "regularizer": psi}], kernel=kernel, **options)
@@ -86,6 +90,7 @@ def test_tensors_of_several_jobs(dtype: torch.dtype, threads: int) -> None:
         big(GroupLasso(0.9, axes=0), (150, 2000), dtype, RAMDA, lr=0.1, averaging=1.0)
         big(GroupLasso(0.05, axes=(0, 2, 3)), (70, 300, 3, 3), dtype, ProxGen, lr=0.1)
         big(GroupLasso(2.0, axes=1), (2000, 40), dtype, RMDA, lr=0.3, averaging=1.0)
+        big(GroupLasso(2.5, axes=1), (12, 9000), dtype, RAMDA, rising=0, lr=0.1, averaging=1.0)
         big(L1(0.9), (300, 300), dtype, ProxSGD)
     finally:
         torch.set_num_threads(before)
@@ -446,6 +451,16 @@ def test_a_group_whose_target_becomes_exactly_zero_is_zero_at_once() -> None:
     assert (theta > 0).all()
     (taken,) = Numba().step([task._replace(theta=theta)])
     assert bool(taken.converged) and taken.iterations <= 4 and not task.w.any()
+
+
+@pytest.mark.parametrize("axes", [0, 1])
+def test_moments_beyond_float32_are_taken_in_float64(axes: int) -> None:
+    """Relative to a threshold of 1e-25 the target is too large for their squares; other passes would not help."""
+    method = proxgen(GroupLasso(1e-25, axes=axes), lr=1e-2)
+    w = torch.ones(64, 64)
+    (taken,) = Numba().step([Task(method, w, torch.full_like(w, 0.1), method.init(w))])
+    assert bool(taken.converged) and taken.iterations <= 12
+    assert torch.allclose(w, torch.full_like(w, 0.99), rtol=1e-6)
 
 
 def test_a_weight_that_is_no_number_is_no_solution() -> None:

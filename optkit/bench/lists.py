@@ -8,16 +8,24 @@ from typing import Literal, NamedTuple
 
 
 class Entry(NamedTuple):
-    """One parameter.  kind: "weight" of a convolution, Linear or LSTM, or "free": biases, norm layers, embeddings."""
+    """One parameter.  kind: "weight" of a convolution, Linear or LSTM, or "free": biases, norm layers, embeddings.
+
+    over: the axes of a group; None for those that `optkit.torch.regularize` chooses, all but that of the inputs.
+    channels_last: whether it lies so in memory.
+    """
 
     name: str
     kind: Literal["weight", "free"]
     shape: tuple[int, ...]
+    over: tuple[int, ...] | None = None
+    channels_last: bool = False
 
     @property
     def axes(self) -> tuple[int, ...] | None:
-        """The axes of a group as `optkit.torch.regularize` chooses them: all but that of the inputs; None if free."""
-        return None if self.kind == "free" else tuple(i for i in range(len(self.shape)) if i != 1)
+        """The axes of a group; None if free."""
+        if self.kind == "free" or self.over is not None:
+            return self.over
+        return tuple(i for i in range(len(self.shape)) if i != 1)
 
     @property
     def size(self) -> int:

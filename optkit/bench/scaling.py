@@ -1,11 +1,12 @@
-"""Time against the number of parameters, the size of the groups and the number of tensors."""
+"""Time against the number of parameters, the size of the groups, the number of tensors, and how groups lie."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from .contestants import FUSED
-from .lists import Entries, matrices
+from .lists import Entries, Entry, matrices
 from .measuring import Measured, measure
 from .settings import Settings
 from .table import Column, Table
@@ -17,11 +18,21 @@ TENSORS = (1, 4, 16, 64, 256, 1024)
 LARGE = 2**22  # entries in the table of the sizes of groups
 SMALL = 2**20  # entries in the table of the numbers of tensors
 SIDE = 1000  # rows of the matrices in the table of the numbers of parameters, and columns of all but the smallest
+LAYOUTS = {
+    "Linear, columns": Entry("", "weight", (2048, 2048), (0,)),
+    "Linear, rows": Entry("", "weight", (2048, 2048), (1,)),
+    "Conv2d, input channels": Entry("", "weight", (512, 512, 3, 3), (0, 2, 3)),
+    "Conv2d, input channels, channels_last": Entry("", "weight", (512, 512, 3, 3), (0, 2, 3), channels_last=True),
+    "Conv2d, output channels": Entry("", "weight", (512, 512, 3, 3), (1, 2, 3)),
+    "Conv2d, output channels, channels_last": Entry("", "weight", (512, 512, 3, 3), (1, 2, 3), channels_last=True),
+    "Conv2d, kernels of 3 x 3": Entry("", "weight", (512, 512, 3, 3), (2, 3)),
+    "whole tensors": Entry("", "weight", (2048, 2048), (0, 1)),
+}
 REFERENCE = 1_000_000  # what costs per parameter are compared with
 
 
 def tables(settings: Settings) -> Iterator[Table]:
-    """Three; quick: with fewer and smaller cases."""
+    """Four; quick: with fewer and smaller cases."""
     small = settings.quick
     some = [name for name in settings.optimizers if name in SCALED] or settings.optimizers
     cases = [(n, of_size(n)) for n in (PARAMETERS[:1] if small else PARAMETERS)]
@@ -31,6 +42,10 @@ def tables(settings: Settings) -> Iterator[Table]:
     yield _table("entries of a group", text, cases, some, settings)
     cases = [(n, matrices(n, 64, SMALL // 64 // n)) for n in (TENSORS[:2] if small else TENSORS)]
     yield _table("tensors", f"{SMALL:,} entries in matrices of 64 rows; a group is a column.", cases, some, settings)
+    layouts = list(LAYOUTS.items())[: 2 if small else None]
+    yield _table(
+        "layout", "Four such parameters; what is named is a group.", [(n, [e] * 4) for n, e in layouts], some, settings
+    )
 
 
 def of_size(parameters: int) -> Entries:
@@ -45,7 +60,7 @@ def of_groups(size: int, entries: int) -> Entries:
 
 
 def _table(
-    what: str, text: str, cases: Sequence[tuple[int, Entries]], optimizers: Sequence[str], settings: Settings
+    what: str, text: str, cases: Sequence[tuple[Any, Entries]], optimizers: Sequence[str], settings: Settings
 ) -> Table:
     """A row a case: nanoseconds for each parameter, and their ratio to fused AdamW."""
     rows = [(case, measure(entries, optimizers, "GroupLasso", settings)) for case, entries in cases]
@@ -64,7 +79,7 @@ def _cost(one: Measured) -> float:
     return 1e9 * one.times.median / one.parameters
 
 
-def _flatness(rows: Sequence[tuple[int, list[Measured]]]) -> str:
+def _flatness(rows: Sequence[tuple[Any, list[Measured]]]) -> str:
     """How far the costs per parameter of each optimizer lie apart."""
     large = [some for case, some in rows if case >= REFERENCE]
     if len(large) < 2:

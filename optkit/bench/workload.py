@@ -18,7 +18,8 @@ LONGEST_COPY = 2**26  # entries
 class Workload:
     """The gradients of a list of parameters: two sets of normal numbers that take turns.
 
-    Their size rises with the input channel or column from 0 to 2 SIGMA, so that some groups are quiet and some loud.
+    Their size rises from 0 to 2 SIGMA along the last axis on which groups lie side by side, so that some groups are
+    quiet and some loud.
     All optimizers get the same gradients, and each its own weights, equal at first.
     """
 
@@ -34,14 +35,17 @@ class Workload:
         for entry in self.entries:
             rest = pool[begun : begun + POOL]
             long = rest.repeat(entry.size // POOL + 1) if entry.size > POOL else rest
-            yield entry, long[: entry.size].clone().reshape(entry.shape)
+            form = torch.channels_last if entry.channels_last else torch.contiguous_format
+            yield entry, long[: entry.size].reshape(entry.shape).clone(memory_format=form)
             begun = (begun + entry.size) % POOL
 
     def _gradient(self, entry: Entry, normal: Tensor) -> Tensor:
-        if entry.axes is None:
+        beside = [] if entry.axes is None else [i for i in range(len(entry.shape)) if i not in entry.axes]
+        if not beside:
             return normal.mul_(SIGMA)
-        loud = torch.linspace(0, 2 * SIGMA, entry.shape[1], device=self.device)
-        return normal.mul_(loud.reshape(-1, *[1] * (len(entry.shape) - 2)))
+        axis = beside[-1]
+        loud = torch.linspace(0, 2 * SIGMA, entry.shape[axis], device=self.device)
+        return normal.mul_(loud.reshape(-1, *[1] * (len(entry.shape) - axis - 1)))
 
     def weights(self) -> list[Tensor]:
         """Normal numbers of size 0.02, always the same."""

@@ -145,6 +145,8 @@ def _grouped(psi: GroupLasso | GroupMCP | SparseGroupLasso, weight: float, shape
         concavity = weight / psi.gamma
     if threshold == 0:
         return Penalty("soft")
+    if concavity == 0 and all(shape[axis] == 1 for axis in axes):  # groups of one entry
+        return Penalty("soft", threshold + level)
     return Penalty("groups", threshold, 0.0, level, concavity, axes)
 
 

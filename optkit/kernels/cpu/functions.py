@@ -19,8 +19,10 @@ STRICT: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False
 ENTRY: dict[str, Any] = STRICT | dict(cache=True)
 """For what Python calls. numba keeps it on disk, with all that is in it, until its own file changes."""
 FAST: dict[str, Any] = STRICT | dict(fastmath={"nnan", "ninf", "nsz", "contract"})
-"""For finite numbers. No sum runs across the lanes of a vector, so none need be reordered; with leave to do so LLVM
-turns b * inverse(x) back into a division, which takes longer than the rest of a loop."""
+"""For finite numbers. Sums are not reordered: with leave to do so LLVM turns b * inverse(x) back into a division, which
+takes longer than the rest of a loop."""
+SUMS: dict[str, Any] = STRICT | dict(fastmath={*FAST["fastmath"], "reassoc"})
+"""For loops with sums across the lanes, whose other operations stand in functions of their own."""
 INNER: dict[str, Any] = FAST | dict(forceinline=True)
 """For what stands in a loop: a call there would leave it scalar."""
 

@@ -12,7 +12,9 @@ import numpy as np
 from optkit.kernels.layout import layout
 
 STRETCH = 1 << 16
-"""Entries of a job where psi is separable."""
+"""Entries of a job where psi is separable, and where the groups lie each in one stretch."""
+LONG = 32
+"""Entries that a group in one stretch of memory has at least; shorter ones lie in panels of one row."""
 WIDEST, NARROWEST = 1 << 13, 1 << 8
 """Columns of a panel, which is as wide as it can be: many rows that are shorter than some pages of memory cost as much
 as whole pages."""
@@ -41,7 +43,8 @@ class Geometry(NamedTuple):
             return []
         batches, rows, groups, run = known
         pieces = min(threads, -(-rows * groups * run // share))
-        each = max(NARROWEST // run, 1, min(WIDEST // run, -(-groups // pieces)))
+        widest = STRETCH if rows == 1 and run >= LONG else WIDEST
+        each = max(NARROWEST // run, 1, min(widest // run, -(-groups // pieces)))
         each = -(-groups // -(-groups // each))  # of about the same width
         return [
             ((b * rows * groups + j) * run, b * groups + j, rows, groups * run, min(each, groups - j) * run, run)
@@ -55,7 +58,7 @@ class Jobs:
     """The jobs of a list of tensors, the longest first.
 
     task: the place in the list, of each job;  offsets: in entries, of its seven arrays;  shapes: rows, stride, length,
-    run;  widest: the longest length.
+    run;  widest: the longest length of a panel.
     """
 
     task: np.ndarray
@@ -79,7 +82,8 @@ def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
     table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     offsets = np.repeat(table[:, 1:2], 7, axis=1)
     offsets[:, 6] = table[:, 2]
-    return Jobs(table[:, 0], offsets, table[:, 3:], int(table[:, 5].max(initial=1)))
+    in_panels = (table[:, 3] > 1) | (table[:, 6] < LONG)
+    return Jobs(table[:, 0], offsets, table[:, 3:], int(table[in_panels, 5].max(initial=1)))
 
 
 @lru_cache(maxsize=256)

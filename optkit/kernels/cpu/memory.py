@@ -34,6 +34,13 @@ ROLES = (
     "column",
     "lam",
     "bent",
+    "total h",
+    "total m1",
+    "total m2",
+    "total m3",
+    "total free",
+    "next",
+    "open",
 )
 """Arrays of different roles share no memory."""
 

@@ -61,7 +61,7 @@ def cheap(h, m1, m2, m3):
     return r, error if abs(r) < NEAR else math.inf
 
 
-@njit(**STRICT)
+@njit(**STRICT, forceinline=True)
 def sharp(guess, h, m1, m2, m3):
     """(r, a bound of |h - 1| there), from the least and the largest h that these moments allow.
 

@@ -33,7 +33,8 @@ def run(
     addresses: (tensors, 7);  numbers: (tensors, 14).
     """
     from .entries import entries
-    from .groups import SCRATCH, groups
+    from .groups import groups
+    from .panels import SCRATCH
 
     like, count = np.zeros(1, NUMPY[dtype]), len(addresses)
     table = jobs.table(addresses, like.itemsize)
@@ -41,7 +42,7 @@ def run(
 
     def work(table: np.ndarray, counter: np.ndarray) -> None:
         if flags.grouped:
-            scratch = np.empty((sum(SCRATCH), widest))
+            scratch = np.empty((SCRATCH, widest))
             groups(table, numbers, results, counter, scratch, like, TOLERANCE[dtype], flags)
         else:
             entries(table, numbers, counter, like, flags)

@@ -1,0 +1,147 @@
+"""The subproblem of one group, min 1/2 ||w||_d^2 - <b, w> + lam ||w||: its entries, and how theta is found.
+
+With theta = ||w|| the solution is w = theta b / (d theta + lam); theta is the root of the secular equation that
+newton.py solves.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+from numba import njit
+
+from .functions import INNER, STRICT, inverse, metric, soft
+from .memory import load, store
+from .newton import following
+
+PASSES = 30
+"""How often moments are taken in the dtype of the arrays, at most."""
+
+Arrays = namedtuple("Arrays", "w anchor grad m u top")
+Numbers = namedtuple(
+    "Numbers", "keep gain out keep_square gain_square correction epsilon decay average lam level concavity rest per_lam"
+)
+
+
+@njit(**INNER)
+def renew(n, at, k, flags):
+    """Bring the sums of entry n up to date; returns its metric."""
+    g = load(at.grad, n)
+    if flags.plain is None:
+        store(at.m, n, k.keep * load(at.m, n) + k.gain * g)
+    else:
+        store(at.m, n, load(at.m, n) + k.gain * g)
+    if flags.adaptive is None:
+        return k.epsilon
+    if flags.plain is None:
+        u = k.keep_square * load(at.u, n) + k.gain_square * g * g
+    else:
+        u = load(at.u, n) + k.gain_square * g * g
+    store(at.u, n, u)
+    if flags.top is not None:
+        u = max(u, load(at.top, n))
+        store(at.top, n, u)
+    return metric(u, k.correction, k.epsilon, flags.cube)
+
+
+@njit(**INNER)
+def recall(n, at, k, flags):
+    """The metric of entry n."""
+    if flags.adaptive is None:
+        return k.epsilon
+    u = load(at.u, n) if flags.top is None else load(at.top, n)
+    return metric(u, k.correction, k.epsilon, flags.cube)
+
+
+@njit(**INNER)
+def target(n, d, at, k, flags):
+    """b of entry n, where the minimiser of 1/2 d w^2 - b w + lam ||w_g|| is sought."""
+    m = load(at.m, n) if flags.plain is not None else k.out * load(at.m, n)
+    if flags.anchored is None:
+        b = d * (k.decay * load(at.w, n)) - m
+    else:
+        b = d * load(at.anchor, n) - m
+    return b if flags.inner is None else soft(b, k.level)
+
+
+@njit(**INNER)
+def weigh(n, theta, at, k, update, flags):
+    """(reach, q, x) of entry n at this theta: b/d, b / (d theta + lam) and d / (d theta + lam), the first for penalties
+    that bend and the last for metrics with entries only; with `update` the sums are brought up to date first."""
+    d = recall(n, at, k, flags) if update is None else renew(n, at, k, flags)
+    b = target(n, d, at, k, flags)
+    reach = b
+    if flags.bent is not None:
+        reach = b * inverse(d)
+        d = d - k.concavity
+    if flags.adaptive is None:
+        return reach, b * k.per_lam, b
+    r = inverse(d * theta + k.lam)
+    return reach, b * r, d * r
+
+
+@njit(**INNER)
+def quotient(n, theta, lam, bent, at, k, flags):
+    """b / (d theta + lam) of entry n, for this threshold and concavity, which are 0 beyond the bend of the penalty."""
+    d = recall(n, at, k, flags)
+    b = target(n, d, at, k, flags)
+    if flags.bent is None:
+        return b * inverse(d * theta + k.lam)
+    return b * inverse((d - bent) * theta + lam)
+
+
+@njit(**INNER)
+def move(n, q, rest, factor, at):
+    """Average the solution, q times theta, into w; factor: the average weight times theta."""
+    store(at.w, n, rest * load(at.w, n) + factor * q)
+
+
+@njit(**STRICT)
+def step(theta, h, m1, m2, m3, free, k, tolerance, flags):
+    """(the next theta, whether it is the root, whether the group lies beyond the bend of the penalty)."""
+    lam, concavity = float(k.lam), float(k.concavity)
+    if flags.bent is not None:
+        reach = math.sqrt(free) if flags.adaptive is not None else math.sqrt(h) * lam / float(k.epsilon)
+        if reach * concavity >= lam:
+            return reach, True, True
+    if flags.adaptive is None:
+        root = (math.sqrt(h) - 1) * lam / (float(k.epsilon) - concavity) if h > 1 else h * 0
+        return root, root - root == 0, False
+    theta, done = following(theta, h, m1, m2, m3, tolerance)
+    return theta, done, False
+
+
+@njit(**STRICT)
+def refine(first, rows, stride, run, theta, at, k, tolerance, flags):
+    """(theta, whether the group lies beyond the bend, the number of steps) of the group of `run` entries in each row
+    from entry `first` on, with moments in float64.  theta: where to begin, if it is finite."""
+    lam, concavity = float(k.lam), float(k.concavity)
+    theta = theta if theta - theta == 0 else 0.0
+    done, flat, steps = False, False, 0
+    while not done and steps < 3 * PASSES:
+        h, m1, m2, m3, free = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(rows):
+            for n in range(first + i * stride, first + i * stride + run):
+                d = recall(n, at, k, flags)
+                b = float(target(n, d, at, k, flags))
+                reach = b / float(d)
+                free += reach * reach
+                r = 1 / ((float(d) - concavity) * theta + lam)
+                q = b * r
+                x = (float(d) - concavity) * r
+                h += q * q
+                m1 += q * q * x
+                m2 += q * q * x * x
+                m3 += q * q * x * x * x
+        theta, done, flat = step(theta, h, m1, m2, m3, free, k, tolerance, flags)
+        steps += 1
+    return theta, flat, steps
+
+
+@njit(**STRICT)
+def missed(h):
+    """|sqrt(h) - 1|; infinite where it is no number."""
+    gap = abs(math.sqrt(h) - 1)
+    return gap if gap == gap else math.inf
