@@ -26,6 +26,7 @@ from optkit.bench.timing import Effort, Times, compare
 from optkit.bench.worker import ask
 from optkit.bench.workload import Steps, Workload
 from optkit.cli import main
+from optkit.kernels.layout import layout
 from optkit.regularizers import GroupLasso
 from optkit.torch import MethodOptimizer, regularize
 
@@ -183,7 +184,7 @@ def test_a_table_of_steps() -> None:
 
 def test_tables_of_scaling() -> None:
     found = list(scaling.tables(replace(SMALL, optimizers=("RMDA",))))
-    assert [len(table.rows) for table in found] == [1, 2, 2]
+    assert [len(table.rows) for table in found] == [1, 2, 2, 2]
     for table in found:
         costs = [quotient(table, f"{name}, ns", f"{FUSED}, ns") for name in (FOREACH, "RMDA")]
         assert [table.column(f"{name} / fused AdamW") for name in (FOREACH, "RMDA")] == [
@@ -195,6 +196,22 @@ def test_tables_of_scaling() -> None:
 def test_matrices_of_the_size_that_is_asked_for(parameters: int) -> None:
     assert sum(entry.size for entry in scaling.of_size(parameters)) == parameters
     assert {entry.shape[0] for entry in scaling.of_size(parameters)} == {scaling.SIDE}
+
+
+def test_layouts_are_what_they_are_called() -> None:
+    """Where groups begin and end in memory, from strides alone; and gradients lie as the weights do."""
+    runs = {"rows": 2048, "output channels": 4608, "kernels of 3 x 3": 9, "whole tensors": 2048**2}
+    for name, entry in scaling.LAYOUTS.items():
+        small = entry._replace(shape=tuple(min(size, 4) for size in entry.shape))
+        workload = Workload([small], "cpu")
+        (w,), (grad,) = workload.weights(), workload.gradients[0]
+        assert w.stride() == grad.stride() and (w.stride()[1] == 1) == (small.channels_last or w.ndim == 2)
+        form = torch.channels_last if entry.channels_last else torch.contiguous_format
+        strides = torch.empty(entry.shape, device="meta").to(memory_format=form).stride()
+        assert entry.axes is not None
+        found = layout(entry.shape, strides, entry.axes)
+        run = max([size for part, size in runs.items() if part in name], default=0)
+        assert found is not None and (found.rows == 1) == bool(run) and run in (0, found.run), name
 
 
 def test_tables_of_training() -> None:
