@@ -20,13 +20,24 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from optkit.algorithms import Stages, ramda
 from optkit.core import ConvergenceWarning, Weighting
-from optkit.kernels.cuda import sizes
+from optkit.kernels.cuda import Triton, sizes
 from optkit.kernels.cuda.kernel import interpreted
 from optkit.kernels.cuda.tables import form
 from optkit.monitor import ManifoldMonitor
 from optkit.regularizers import L1, GroupLasso, NuclearNorm
 from optkit.solvers import ProximalGradient, SubgradientNorm
-from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, ProxSSI, StageScheduler, regularize, structured
+from optkit.torch import (
+    RAMDA,
+    RMDA,
+    MethodOptimizer,
+    ProxGen,
+    ProxSGD,
+    ProxSSI,
+    StageScheduler,
+    graphs,
+    regularize,
+    structured,
+)
 from optkit.torch.graphs import DeviceSteps
 
 from .test_torch_waiting import Asking
@@ -457,6 +468,8 @@ def test_a_graph_does_not_take_up_another_regularizer() -> None:
     run.optimizer.param_groups[0]["maximize"] = True
     with pytest.raises(ValueError, match="maximize of a group changed since the capture; capture the step again"):
         run.optimizer.before_replay()
+    run.replay()
+    run.optimizer.before_replay()
 
 
 def test_a_sparse_gradient_is_refused_by_name() -> None:
@@ -466,6 +479,42 @@ def test_a_sparse_gradient_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="gradient of c is sparse"):
         run.optimizer.step()
     assert not run.optimizer.state
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["failed", "done"])
+def test_only_a_capture_that_came_to_its_end_holds_the_steps(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(OPTIMIZERS["RAMDA"], capturable=True)
+    run.step(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "capturing", lambda device: True)
+        if held:
+            run.optimizer.step()
+        else:
+            patch.setattr(Triton, "step_on", lambda *given: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                run.optimizer.step()
+    group = {"params": [("d", nn.Parameter(torch.ones(2, device=DEVICE)))]}
+    if held:
+        with pytest.raises(ValueError, match="a CUDA graph holds the steps"):
+            run.optimizer.add_param_group(group)
+    else:
+        run.optimizer.add_param_group(group)
+    assert len(run.optimizer.param_groups) == 3 + (not held)
+
+
+def test_a_capture_after_a_lost_step_is_refused_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whatever asks afterwards is told of the step as ever."""
+    run = Run(OPTIMIZERS["RAMDA"], capturable=True)
+    run.step(0)
+    run.step(1, bad="a")
+    before = run.values()
+    with monkeypatch.context() as patch, Asking() as asking:
+        patch.setattr(graphs, "capturing", lambda device: True)
+        with pytest.raises(ValueError, match=r"a step before this capture was lost.*before_replay\(\) says why"):
+            run.optimizer.step()
+    assert asking.count == 0 and all(map(torch.equal, before, run.values()))
+    with pytest.raises(ValueError, match="gradient of a .* held NaN"):
+        run.optimizer.before_replay()
 
 
 @needs_gpu

@@ -185,7 +185,8 @@ class MethodOptimizer(torch.optim.Optimizer):
 
         Waits for nothing (but for the count of steps, where a restart meets a ramp that goes on), and does nothing
         before the first step. Raises ValueError for what the graph can not take up (another regularizer or maximize),
-        if capturable is False, and for steps of which it is known that they went wrong.
+        if capturable is False, and for steps of which it is known that they went wrong. Of several graphs only the
+        one captured last is looked at: those from before another regularizer or maximize are not to be replayed.
         """
         if not self.capturable:
             raise ValueError("before_replay() is for CUDA graphs, which cannot hold these steps; pass capturable=True")
