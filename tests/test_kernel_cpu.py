@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -154,6 +155,51 @@ print(count() - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "0"
+
+
+def test_threads_of_another_number_are_not_kept(two: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_team", lambda: None)
+
+    def ours() -> int:
+        return sum(thread.name.startswith("optkit") for thread in threading.enumerate())
+
+    for count in (4, 3, 2):
+        torch.set_num_threads(count)
+        threads.everywhere(lambda: time.sleep(0.05), 8)
+    deadline = time.monotonic() + 20
+    while ours() != 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ours() == 1
+
+
+def test_children_and_their_children_have_threads_of_their_own() -> None:
+    """Also where they ask for more than the parent had."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs os.fork")
+    code = """
+import os, sys, threading, time, torch
+from optkit.kernels.cpu.threads import everywhere
+
+def used(threads):
+    torch.set_num_threads(threads)
+    seen = set()
+    everywhere(lambda: (seen.add(threading.get_ident()), time.sleep(0.05)), 8)
+    return len(seen) == threads
+
+def generation(depth):
+    well = used(2) and used(3)
+    if depth and well:
+        child = os.fork()
+        if child == 0:
+            os._exit(not generation(depth - 1))
+        well = os.waitpid(child, 0)[1] == 0
+    return well and used(2)
+
+print(generation(3))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "True"
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
