@@ -36,7 +36,8 @@ class Slot(NamedTuple):
 
 
 class DeviceSteps:
-    """The steps of all parameters of an optimizer. No tensor here is ever replaced by another.
+    """The steps of all parameters of an optimizer, whose state and kernel may change from outside: that is seen. No
+    tensor here is ever replaced by another.
 
     clock: a row for each parameter;  well: whether the gradient of each was good in the first bad step not told of yet,
     or else in the last step;  residuals: of their last subproblems;  counts: of the steps that changed nothing and of
@@ -89,7 +90,7 @@ class DeviceSteps:
         for p, one in zip(parameters, self.take(self._tasks(optimizer, parameters), rows), strict=True):
             if one.theta is not None:
                 self._slots[p].entry["theta"] = one.theta
-            optimizer._tally.residuals[p] = self.residuals[self._rows[p]]
+            optimizer.tally.residuals[p] = self.residuals[self._rows[p]]
         if held:
             self.captured = self._constants(optimizer)
         torch.autograd.graph.increment_version(parameters)  # autograd does not see what kernels write
@@ -135,7 +136,7 @@ class DeviceSteps:
     def before_replay(self, optimizer: MethodOptimizer) -> None:
         """`refresh`, for a graph: raises ValueError where something changed that it can not take up."""
         self.refresh(optimizer)
-        optimizer._tally.residuals |= {p: self.residuals[slot.row] for p, slot in self._slots.items()}
+        optimizer.tally.residuals |= {p: self.residuals[slot.row] for p, slot in self._slots.items()}
         if self.captured and self.captured != self._constants(optimizer):
             raise ValueError("the regularizer or maximize of a group changed since the capture; capture the step again")
 
@@ -150,7 +151,7 @@ class DeviceSteps:
                     "a step before this capture was lost, and a capture cannot wait to learn more; before_replay() "
                     "says why: call it before you capture again"
                 )
-        (lost, uncertified), tally = self.counts.tolist(), optimizer._tally
+        (lost, uncertified), tally = self.counts.tolist(), optimizer.tally
         if not lost and not uncertified:
             return
         well = self.well.tolist()
@@ -164,14 +165,6 @@ class DeviceSteps:
             tally.skipped += lost
         elif lost:
             raise ValueError(told_late(optimizer.described(self.parameters[well.index(False)]), lost))
-
-    def forget(self) -> None:
-        """Nothing: what changes from outside is seen."""
-
-    def leave(self) -> None:
-        """To be called before other steps take their place. Raises ValueError where a graph holds these."""
-        if self.captured:
-            raise ValueError("a CUDA graph holds the steps of this optimizer; add all groups before the capture")
 
     def _refuse_others(self, optimizer: MethodOptimizer, methods: list[ProximalMethod]) -> None:
         """`refuse` where more than numbers changed."""

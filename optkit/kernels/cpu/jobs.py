@@ -71,10 +71,11 @@ class Jobs:
 
 @lru_cache(maxsize=256)
 def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
-    """Cut the tensors into jobs of half of what a thread has to do, where that does not make too many or too small ones:
-    stretches are of STRETCH entries, and a tensor, or a batch of it, is cut into no more panels than there are threads,
-    unless that leaves them wider than WIDEST, nor into panels narrower than NARROWEST, at which threads may remain
-    without work."""
+    """Cut the tensors into jobs of half of what a thread has to do, unless that makes too many or too small ones.
+
+    Stretches are of STRETCH entries. A tensor, or a batch of it, is cut into no more panels than there are threads, as
+    long as they are not wider than WIDEST, nor into ones narrower than NARROWEST: threads may remain without work.
+    """
     share = max(1, sum(math.prod(g.shape) for g in geometries) // (2 * threads))
     rows = [(i, *job) for i, g in enumerate(geometries) for job in g.jobs(share, threads)]
     rows.sort(key=lambda row: -row[3] * row[5])
