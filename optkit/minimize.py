@@ -73,7 +73,7 @@ def minimize(
     if not hasattr(problem, "start") or not hasattr(problem, "gradient"):
         raise TypeError(f"problem must have a start and a gradient(w, rng), got {type(problem).__name__}; see Problem")
     if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
+        raise TypeError(f"callback must be a function of a Progress, got {validate.given(callback)}")
     w, rng = _constant(problem.start), np.random.default_rng(validate.count("seed", seed, least=0))
     method.check("problem.start", w)
     _finite("problem.start", w)

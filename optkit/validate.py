@@ -9,11 +9,24 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+SHORT = 60
+"""Letters of a value that errors repeat."""
+
+
+def given(value: Any) -> str:
+    """What errors say of a value of the wrong type: how it is written and its type, or the type alone where that takes
+    long, as it does for models and optimizers."""
+    kind = type(value).__name__
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    written = repr(value)
+    return f"{written} of type {kind}" if len(written) <= SHORT and "\n" not in written else f"an object of type {kind}"
+
 
 def real(name: str, value: Any, need: str = "a finite number") -> float:
     """The value as a float. Raises TypeError when it is no real number, ValueError when it is NaN or infinite."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {need}, got {value!r} of type {type(value).__name__}")
+        raise TypeError(f"{name} must be {need}, got {given(value)}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be {need}, got {value!r}")
     return float(value)
@@ -60,7 +73,7 @@ def decay(name: str, value: Any) -> float:
 def integer(name: str, value: Any, need: str = "an integer") -> int:
     """The value as an int; refuses all but integers (numpy's too)."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be {need}, got {value!r} of type {type(value).__name__}")
+        raise TypeError(f"{name} must be {need}, got {given(value)}")
     return int(value)
 
 
@@ -75,7 +88,7 @@ def count(name: str, value: Any, least: int = 1) -> int:
 def flag(name: str, value: Any) -> None:
     """Refuse all but True and False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {given(value)}")
 
 
 def choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
@@ -88,10 +101,7 @@ def choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
 def instance(name: str, value: Any, kind: type, remedy: str) -> None:
     """Refuse all but instances of a class."""
     if not isinstance(value, kind):
-        given = (
-            f"the class {value.__name__}" if isinstance(value, type) else f"{value!r} of type {type(value).__name__}"
-        )
-        raise TypeError(f"{name} must be a {kind.__name__}, got {given}; {remedy}")
+        raise TypeError(f"{name} must be a {kind.__name__}, got {given(value)}; {remedy}")
 
 
 def floating(name: str, array: Any) -> None:

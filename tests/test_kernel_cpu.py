@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import subprocess
 import sys
 import threading
@@ -11,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import optimize
 
 pytest.importorskip("numba")
 from optkit.kernels.cpu import threads
 from optkit.kernels.cpu.jobs import NARROWEST, WIDEST, Geometry, cut
 from optkit.kernels.cpu.newton import cheap, following, sharp
+from optkit.kernels.layout import layout
 
 bisect: Any = optimize.bisect  # whose stub returns more than a number
 
@@ -156,28 +161,113 @@ print(count() - before)
     assert done.stdout.strip() == "0"
 
 
+def test_threads_of_another_number_are_not_kept(two: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_team", lambda: None)
+
+    def ours() -> int:
+        return sum(thread.name.startswith("optkit") for thread in threading.enumerate())
+
+    for count in (4, 3, 2):
+        torch.set_num_threads(count)
+        threads.everywhere(lambda: time.sleep(0.05), 8)
+    deadline = time.monotonic() + 20
+    while ours() != 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ours() == 1
+
+
+def test_children_and_their_children_have_threads_of_their_own() -> None:
+    """Also where they ask for more than the parent had."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs os.fork")
+    code = """
+import os, sys, threading, time, torch
+from optkit.kernels.cpu.threads import everywhere
+
+def used(threads):
+    torch.set_num_threads(threads)
+    seen = set()
+    everywhere(lambda: (seen.add(threading.get_ident()), time.sleep(0.05)), 8)
+    return len(seen) == threads
+
+def generation(depth):
+    well = used(2) and used(3)
+    if depth and well:
+        child = os.fork()
+        if child == 0:
+            os._exit(not generation(depth - 1))
+        well = os.waitpid(child, 0)[1] == 0
+    return well and used(2)
+
+print(generation(3))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "True"
+
+
 # --- jobs -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_jobs_cover_each_entry_once_in_wide_panels(threads: int) -> None:
-    shapes = [((1000, 1000), (0,)), ((64, 3, 7, 7), (0, 2, 3)), ((4, 5000), (0,)), ((6, 20_000), (0,)), ((50, 7), (1,))]
-    geometries = tuple(
-        Geometry(shape, torch.empty(shape, device="meta").stride(), axes)
-        for shape, axes in [*shapes, ((100, 90), None), ((0, 3), (0,))]
-    )
-    jobs = cut(geometries, threads)
-    for i, (shape, _, axes) in enumerate(geometries):
-        mine = jobs.task == i
-        rows, stride, length, run = jobs.shapes[mine].T
-        offsets, size = jobs.offsets[mine, 0], int(np.prod(shape))
-        found = [
-            np.arange(o + r * s, o + r * s + n)
-            for o, k, s, n in zip(offsets, rows, stride, length, strict=True)
-            for r in range(k)
-        ]
-        assert np.array_equal(np.sort(np.concatenate(found or [np.zeros(0, int)])), np.arange(size))
-        if axes is not None:
-            assert np.all(length % run == 0)
-            assert mine.sum() <= threads * max(1, stride.max(initial=0) // WIDEST + 1) * geometries[i].groups
-            assert np.all((length >= min(NARROWEST, stride.min(initial=0)) // 2) | (rows == 1))
+@st.composite
+def geometries(draw: st.DrawFn) -> list[Geometry]:
+    """Of tensors with their axes in any order in memory, and with groups over any axes that the loops know."""
+    found = []
+    for _ in range(draw(st.integers(1, 4))):
+        shape = draw(st.lists(st.sampled_from([0, 1, 2, 3, 7, 40, 300, 9000]), min_size=1, max_size=4))
+        while math.prod(shape) > 20_000:
+            shape.remove(max(shape))
+        order = draw(st.permutations(range(len(shape))))
+        inner = torch.empty([shape[axis] for axis in order], device="meta")
+        w = inner.permute([order.index(axis) for axis in range(len(shape))])
+        axes = tuple(axis for axis in range(len(shape)) if draw(st.booleans()))
+        known = axes and layout(tuple(w.shape), w.stride(), axes) is not None
+        found.append(Geometry(tuple(w.shape), w.stride(), axes if known else None))
+    return found
+
+
+def group_of_each(geometry: Geometry) -> np.ndarray:
+    """The group of each entry, in the order of memory; axes, shape and strides say what a group is."""
+    shape, strides, axes = geometry
+    ids = np.arange(math.prod(n for i, n in enumerate(shape) if i not in (axes or ())))
+    whole = np.broadcast_to(ids.reshape([1 if i in (axes or ()) else n for i, n in enumerate(shape)]), shape)
+    return whole.transpose(sorted(range(len(shape)), key=lambda i: (-strides[i], shape[i]))).ravel()
+
+
+@given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
+@settings(deadline=None)
+def test_the_jobs_cover_each_entry_once_and_whole_groups(several: list[Geometry], threads: int) -> None:
+    jobs = cut(tuple(several), threads)
+    for i, geometry in enumerate(several):
+        mine, groups = jobs.task == i, group_of_each(geometry)
+        count, thetas = np.zeros(groups.size, int), []
+        for (rows, stride, length, run), offsets in zip(jobs.shapes[mine], jobs.offsets[mine], strict=True):
+            entries = offsets[0] + stride * np.arange(rows)[:, None] + np.arange(length)
+            assert rows == 1 or length <= jobs.widest
+            count[entries] += 1
+            if geometry.axes is not None:
+                columns = groups[entries].reshape(rows, length // run, run)
+                assert np.all(columns == columns[:1, :, :1]) and len(set(columns[0, :, 0])) == length // run
+                assert rows * run * geometry.groups == groups.size
+                thetas += range(offsets[6], offsets[6] + length // run)
+        assert np.all(count == 1)
+        assert geometry.axes is None or not groups.size or sorted(thetas) == list(range(geometry.groups))
+
+
+@given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
+@settings(deadline=None)
+def test_there_are_no_more_panels_than_there_is_work_for(several: list[Geometry], threads: int) -> None:
+    jobs = cut(tuple(several), threads)
+    for i, geometry in enumerate(several):
+        known = layout(*geometry) if geometry.axes is not None else None
+        if known is not None and 0 not in geometry.shape:
+            across = [-(-known.groups // max(1, width // known.run)) for width in (NARROWEST, WIDEST)]
+            most = min(across[0], max(across[1], threads))
+            assert np.sum(jobs.task == i) <= known.batches * most
+
+
+@pytest.mark.parametrize(("threads", "panels"), [(1, 1), (2, 2), (16, 16), (64, 16)])
+def test_a_panel_is_narrow_at_most_as_far_as_it_pays(threads: int, panels: int) -> None:
+    assert len(cut((Geometry((4096, 4096), (4096, 1), (0,)),), threads).task) == panels
+    two = cut((Geometry((4096, 4096), (4096, 1), (0,)),) * 2, threads)
+    assert len(two.task) == 2 * panels

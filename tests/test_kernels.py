@@ -21,6 +21,7 @@ from optkit.algorithms import proxgen
 from optkit.core import ConvergenceWarning
 from optkit.kernels import KERNELS, Kernel, Task, choose
 from optkit.kernels.cpu import Numba
+from optkit.kernels.cpu.fleet import Fleet
 from optkit.kernels.cpu.functions import cube_root
 from optkit.kernels.layout import dense, layout
 from optkit.kernels.plan import ESTIMATORS, GROUPED, METRICS, objection, plan
@@ -431,6 +432,38 @@ def test_a_parameter_may_change_its_dtype_between_steps(to: torch.dtype) -> None
         found.append(layer.weight.detach().double())
     mine, theirs = found
     assert theirs.max() < 0.24 and torch.allclose(mine, theirs, rtol=0, atol=1e-2 if to == torch.bfloat16 else 1e-6)
+
+
+EMPTY: dict[str, tuple[tuple[int, ...], Any]] = {
+    "free": ((0,), None),
+    "entries": ((0,), L1(0.1)),
+    "one group": ((0,), GroupLasso(0.1, axes=0)),
+    "groups without entries": ((0, 5), GroupLasso(0.1, axes=0)),
+    "no groups": ((5, 0), GroupLasso(0.1, axes=0)),
+    "no groups of entries": ((2, 0, 3), SparseGroupLasso(0.1, axes=(0, 2))),
+}
+
+
+@pytest.mark.parametrize(("shape", "psi"), EMPTY.values(), ids=EMPTY)
+@pytest.mark.parametrize("make", [RAMDA, ProxSGD])
+def test_parameters_without_entries_do_not_slow_the_others(
+    make: Callable[..., Any], shape: tuple[int, ...], psi: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first step all are like the last one, of which most is remembered."""
+    calls: list[Any] = []
+    step = Fleet.step
+    monkeypatch.setattr(Fleet, "step", lambda *given: calls.append(step(*given)) or calls[-1])
+    found = []
+    for kernel in ("auto", "reference"):
+        full, empty = nn.Parameter(torch.ones(6, 4)), nn.Parameter(torch.ones(shape))
+        params = [{"params": [full], "regularizer": GroupLasso(0.1, axes=0)}, {"params": [empty], "regularizer": psi}]
+        optimizer = make(params, lr=0.1, kernel=kernel)
+        for k in range(4):
+            full.grad, empty.grad = torch.full((6, 4), 0.5 + k), torch.ones(shape)
+            optimizer.step()
+        found.append(full.detach())
+    assert len(calls) == 3 and all(calls)
+    torch.testing.assert_close(*found)
 
 
 def test_a_group_whose_target_becomes_exactly_zero_is_zero_at_once() -> None:

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,12 @@ from optkit.algorithms import (
     ConstantAveraging,
     DecayingAverage,
     DecayingAveraging,
-    DualAveraging,
     PowerWeighting,
     ProximalMethod,
     SqrtWeighting,
     SquareRootRamp,
     proxgen,
-    proxsgd,
-    proxssi,
     ramda,
-    rda,
     rmda,
 )
 from optkit.core import Averaging, Weighting
@@ -39,6 +36,8 @@ from optkit.kernels.cuda import DeviceClock, Triton
 from optkit.kernels.cuda.clock import NUMBERS
 from optkit.kernels.plan import LIMIT, plan
 from optkit.regularizers import GroupMCP, Zero
+
+from . import kernel_cases
 
 HERE = Path(__file__).parent
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
@@ -99,32 +98,20 @@ def test_what_is_missing_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> No
     assert kernel.refuses_method(rmda(GroupMCP(0.1, axes=0))) is None
 
 
-def dual_adam() -> ProximalMethod:
-    return ProximalMethod(Zero(), DualAveraging(), AdamRoot(0.9), SqrtWeighting(), "initial", 0.1)
-
-
-METHODS: dict[str, Callable[[], ProximalMethod]] = {
-    "ramda": ramda,
-    "ramda, ramp": lambda: ramda(averaging=SquareRootRamp(0.1, begin=7)),
-    "ramda, ramp since before": lambda: ramda(averaging=SquareRootRamp(0.01, begin=-7)),
-    "rmda": rmda,
-    "rmda, falling": lambda: rmda(averaging=DecayingAveraging(0.9)),
-    "rda": rda,
-    "proxgen": lambda: proxgen(betas=(0.0, 0.99)),
-    "proxgen, decay": lambda: proxgen(weight_decay=0.1, amsgrad=True),
-    "proxssi, published": lambda: proxssi(weight_decay=0.1, published=True),
-    "proxsgd": proxsgd,
-    "dual adam": dual_adam,
-}
-
-
 def with_part(**parts: Weighting | Averaging | DecayingAverage) -> ProximalMethod:
     """A dense method of these parts."""
     known = {"estimator": DecayingAverage(), "preconditioner": AdamRoot(), "weighting": SqrtWeighting()}
     return ProximalMethod(Zero(), anchor="initial", lr=0.1, **{**known, **parts})  # type: ignore[arg-type]
 
 
-METHODS["decaying average"] = lambda: with_part(weighting=PowerWeighting(-0.25))
+METHODS: dict[str, Callable[[], ProximalMethod]] = {
+    **{name: partial(make, Zero(), epsilon=1e-8) for name, make in kernel_cases.METHODS.items()},
+    "ramda, ramp": lambda: ramda(averaging=SquareRootRamp(0.1, begin=7)),
+    "ramda, ramp since before": lambda: ramda(averaging=SquareRootRamp(0.01, begin=-7)),
+    "rmda, falling": lambda: rmda(averaging=DecayingAveraging(0.9)),
+    "proxgen without momentum": lambda: proxgen(betas=(0.0, 0.99)),
+    "decaying average": lambda: with_part(weighting=PowerWeighting(-0.25)),
+}
 
 
 def same_numbers(clock: DeviceClock, methods: list[ProximalMethod], ts: list[int], weights: list[float]) -> None:

@@ -352,7 +352,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "empty mapping": ({}, ValueError, r"psi has no rule; give at least one"),
     "empty list": ([], ValueError, r"psi has no rule"),
     "a pattern alone": ("fc.*", TypeError, r"psi must be a Regularizer, got 'fc.\*' of type str; .*or rules such as"),
-    "one pair": (("fc.*", L1(1)), TypeError, r"rule 1 must be a pair .* got 'fc.\*'; give a list of pairs"),
+    "one pair": (("fc.*", L1(1)), TypeError, r"rule 1 must be a pair .* got 'fc.\*' of type str; give a list of pairs"),
     "two letters": (["fc"], TypeError, r"rule 1 must be a pair .* got 'fc'"),
     "three": ([("fc.*", L1(1), 2)], TypeError, r"rule 1 must be a pair"),
     "none": (None, TypeError, r"psi must be a Regularizer, got None"),

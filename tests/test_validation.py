@@ -68,6 +68,7 @@ from optkit.solvers import (
     SecularNewton,
     SubgradientNorm,
 )
+from optkit.torch import RAMDA, MethodOptimizer, StageScheduler, regularize
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
@@ -385,6 +386,42 @@ def test_a_method_that_is_no_method_is_refused() -> None:
 
 
 # --- the checks themselves --------------------------------------------------------------------------------------------
+
+
+MODEL = torch.nn.Linear(3, 2)
+SGD: Any = torch.optim.SGD(MODEL.parameters(), lr=0.1)
+ZEROS: Any = np.zeros(100)
+LONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "scheduler": (
+        lambda: StageScheduler(SGD, Stages((1,))),
+        "optimizer must be a MethodOptimizer, got an object of type SGD; for example",
+    ),
+    "model": (lambda: regularize(SGD, L1(0.1)), "model must be a Module, got an object of type SGD; give"),
+    "psi": (lambda: regularize(MODEL, SGD), "psi must be a Regularizer, got an object of type SGD; for"),
+    "number": (lambda: L1(SGD), "strength must be a finite number >= 0, got an object of type SGD"),
+    "integer": (
+        lambda: minimize(Fixed(np.ones(2)), ramda(), steps=SGD),
+        "steps must be an integer >= 0, got an object of",
+    ),
+    "flag": (
+        lambda: RAMDA(MODEL.parameters(), maximize=SGD),
+        "maximize must be True or False, got an object of type SGD",
+    ),
+    "factory": (
+        lambda: MethodOptimizer(MODEL.parameters(), SGD),
+        "factory must be a function .*, got an object of type SGD",
+    ),
+    "rule": (lambda: regularize(MODEL, [SGD]), "rule 1 must be a pair .*, got an object of type SGD; give"),
+    "what": (lambda: regularize(MODEL, [(SGD, None)]), "rule 1 must be for .*; got an object of type SGD"),
+    "array": (lambda: L1(ZEROS), "strength must be a finite number >= 0, got an object of type ndarray"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), LONG.values(), ids=LONG)
+def test_what_takes_lines_to_write_is_named_by_its_type(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(TypeError, match=f"^{words}") as caught:
+        make()
+    assert len(str(caught.value)) < 250
 
 
 def test_a_choice_names_what_is_allowed() -> None:

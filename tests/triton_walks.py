@@ -23,12 +23,12 @@ from optkit.regularizers import L1, GroupLasso
 from .kernel_cases import SHARP
 from .kernel_trial import CASES, PLACES, Case, Place, walk, walk_together
 
-SLOW = interpreted()
-DEVICE = "cpu" if SLOW else "cuda"
-STEPS = 12 if SLOW else 50
+INTERPRETED = interpreted()
+DEVICE = "cpu" if INTERPRETED else "cuda"
+STEPS = 12 if INTERPRETED else 50
 DTYPES = [torch.float32, torch.float64]
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the interpreter's numpy, for denormal numbers
-needs_gpu = pytest.mark.skipif(SLOW, reason="it is about launches on a GPU")
+needs_gpu = pytest.mark.skipif(INTERPRETED, reason="it is about launches on a GPU")
 
 
 def refused(case: Case) -> frozenset[str]:
@@ -45,7 +45,7 @@ def tried(case: Case, dtype: torch.dtype, steps: int = STEPS) -> None:
 def some(every: int, grouped: bool) -> list[Any]:
     """A part of all cases; the dtypes take turns."""
     cases = [case for case in CASES if ("Group" in case.psi) == grouped]
-    every = every if SLOW else 1
+    every = every if INTERPRETED else 1
     return [pytest.param(case, DTYPES[i % 2], id=case.name) for i, case in enumerate(cases[::every])]
 
 
@@ -88,8 +88,8 @@ STREAMS = [
 
 @pytest.mark.parametrize(("method", "psi", "where"), STREAMS)
 def test_groups_in_chunks(method: str, psi: str, where: str, small_tiles: None) -> None:
-    for i, dtype in enumerate(DTYPES[: 1 if SLOW and where != "everything" else 2]):
-        tried(Case(method, psi, PLACES[where], where, ("", "huge")[i]), dtype, 8 if SLOW else 50)
+    for i, dtype in enumerate(DTYPES[: 1 if INTERPRETED and where != "everything" else 2]):
+        tried(Case(method, psi, PLACES[where], where, ("", "huge")[i]), dtype, 8 if INTERPRETED else 50)
 
 
 LARGE = [
@@ -102,7 +102,7 @@ LARGE = [
 
 @pytest.mark.parametrize("case", LARGE, ids=lambda case: case.name)
 def test_groups_of_real_size(case: Case) -> None:
-    tried(case, torch.float32, 3 if SLOW else 50)
+    tried(case, torch.float32, 3 if INTERPRETED else 50)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -36,12 +36,13 @@ class Slot(NamedTuple):
 
 
 class DeviceSteps:
-    """The steps of all parameters of an optimizer. No tensor here is ever replaced by another.
+    """The steps of all parameters of an optimizer, whose state and kernel may change from outside: that is seen. No
+    tensor here is ever replaced by another.
 
     clock: a row for each parameter;  well: whether the gradient of each was good in the first bad step not told of yet,
     or else in the last step;  residuals: of their last subproblems;  counts: of the steps that changed nothing and of
-    the solves that stopped at their iteration limit, both not told of yet;  captured: what a graph holds of methods and
-    groups, empty without a graph.
+    the solves that stopped at their iteration limit, both not told of yet;  captured: what the last graph holds of
+    methods and groups, empty without a graph.
 
     Raises ValueError for what `refuse` refuses, and where the parameters are on several devices.
     """
@@ -76,20 +77,22 @@ class DeviceSteps:
         """
         parameters = with_gradient(optimizer)
         rows = tuple(self._rows[p] for p in parameters)
-        if self.well.is_cuda and torch.cuda.is_current_stream_capturing():
+        held = capturing(self.well.device)
+        if held:
             if rows not in self._chosen or self._outdated(optimizer):
                 raise ValueError(
                     "step() in a capture needs arrays that exist and are up to date: before it take three steps of the "
                     "same parameters on a side stream, see MethodOptimizer, and call before_replay() after any change"
                 )
-            self.captured = self._constants(optimizer)
         else:
             self._slots |= {p: self._slot(p) for p in parameters if p not in self._slots}
             self.refresh(optimizer)
         for p, one in zip(parameters, self.take(self._tasks(optimizer, parameters), rows), strict=True):
             if one.theta is not None:
                 self._slots[p].entry["theta"] = one.theta
-            optimizer._tally.residuals[p] = self.residuals[self._rows[p]]
+            optimizer.tally.residuals[p] = self.residuals[self._rows[p]]
+        if held:
+            self.captured = self._constants(optimizer)
         torch.autograd.graph.increment_version(parameters)  # autograd does not see what kernels write
 
     def take(self, tasks: Sequence[Task], rows: tuple[int, ...]) -> list[Taken]:
@@ -133,16 +136,22 @@ class DeviceSteps:
     def before_replay(self, optimizer: MethodOptimizer) -> None:
         """`refresh`, for a graph: raises ValueError where something changed that it can not take up."""
         self.refresh(optimizer)
-        optimizer._tally.residuals |= {p: self.residuals[slot.row] for p, slot in self._slots.items()}
+        optimizer.tally.residuals |= {p: self.residuals[slot.row] for p, slot in self._slots.items()}
         if self.captured and self.captured != self._constants(optimizer):
             raise ValueError("the regularizer or maximize of a group changed since the capture; capture the step again")
 
     def learn(self, optimizer: MethodOptimizer, wait: bool) -> None:
         """Take note of how steps went: of all or, without waiting for the device, of those that are known to be lost.
         Raises ValueError, once, for lost steps that are not to be skipped."""
-        if not wait and (self.skips or not self._told.numpy()[0]):
-            return
-        (lost, uncertified), tally = self.counts.tolist(), optimizer._tally
+        if not wait:
+            if self.skips or not self._told.numpy()[0]:
+                return
+            if capturing(self.well.device):
+                raise ValueError(
+                    "a step before this capture was lost, and a capture cannot wait to learn more; before_replay() "
+                    "says why: call it before you capture again"
+                )
+        (lost, uncertified), tally = self.counts.tolist(), optimizer.tally
         if not lost and not uncertified:
             return
         well = self.well.tolist()
@@ -156,14 +165,6 @@ class DeviceSteps:
             tally.skipped += lost
         elif lost:
             raise ValueError(told_late(optimizer.described(self.parameters[well.index(False)]), lost))
-
-    def forget(self) -> None:
-        """Nothing: what changes from outside is seen."""
-
-    def leave(self) -> None:
-        """To be called before other steps take their place. Raises ValueError where a graph holds these."""
-        if self.captured:
-            raise ValueError("a CUDA graph holds the steps of this optimizer; add all groups before the capture")
 
     def _refuse_others(self, optimizer: MethodOptimizer, methods: list[ProximalMethod]) -> None:
         """`refuse` where more than numbers changed."""
@@ -207,6 +208,11 @@ class DeviceSteps:
             flags = np.isin(np.arange(len(self.parameters)), rows)
             self._chosen[rows] = upload(np.array(rows, np.int64), device), upload(flags, device)
         return self._chosen[rows]
+
+
+def capturing(device: torch.device) -> bool:
+    """Whether a CUDA graph is being captured, and nothing may wait for the device."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def refuse(name: str, method: ProximalMethod, w: Tensor) -> None:

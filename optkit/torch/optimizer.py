@@ -115,7 +115,7 @@ class MethodOptimizer(torch.optim.Optimizer):
             refuse_kernel(kernel)
         check(kernel)
         self.recipe, self.nonfinite, self._kernel = Recipe(factory), nonfinite, kernel
-        self.capturable, self._tally = capturable, Tally()
+        self.capturable, self.tally = capturable, Tally()  # in which the steps count what happens
         self._steps: HostSteps | DeviceSteps | None = None
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"params must be a list of tensors or groups, got one {type(params).__name__}; give [it]")
@@ -148,9 +148,9 @@ class MethodOptimizer(torch.optim.Optimizer):
                 method.check(f"{name} (shape {tuple(parameter.shape)})", parameter)
                 if self.capturable:
                     refuse(name, method, parameter)
-        if self._steps is not None:
-            self._learn()
-            self._steps.leave()
+        self._learn()
+        if isinstance(self._steps, DeviceSteps) and self._steps.captured:
+            raise ValueError("a CUDA graph holds the steps of this optimizer; add all groups before the capture")
         super().add_param_group(group)
         self._steps = None
 
@@ -185,7 +185,8 @@ class MethodOptimizer(torch.optim.Optimizer):
 
         Waits for nothing (but for the count of steps, where a restart meets a ramp that goes on), and does nothing
         before the first step. Raises ValueError for what the graph can not take up (another regularizer or maximize),
-        if capturable is False, and for steps of which it is known that they went wrong.
+        if capturable is False, and for steps of which it is known that they went wrong. Of several graphs only the
+        one captured last is looked at: those from before another regularizer or maximize are not to be replayed.
         """
         if not self.capturable:
             raise ValueError("before_replay() is for CUDA graphs, which cannot hold these steps; pass capturable=True")
@@ -216,22 +217,24 @@ class MethodOptimizer(torch.optim.Optimizer):
     def skipped(self) -> int:
         """How many steps were skipped, with nonfinite="skip". Waits for the device."""
         self._learn()
-        return self._tally.skipped
+        return self.tally.skipped
 
     @skipped.setter
     def skipped(self, count: int) -> None:
         self._learn()
-        self._tally.skipped = count
+        self.tally.skipped = count
 
     @property
     def uncertified(self) -> int:
         """How many subproblem solves stopped at their iteration limit. Waits for the device."""
         self._learn()
-        return self._tally.uncertified
+        return self.tally.uncertified
 
     def _forget(self) -> None:
-        if self._steps is not None:
-            self._steps.forget()
+        """Prepare the next step anew: state or kernel changed from outside. Capturable steps, which a graph may hold,
+        see that for themselves."""
+        if isinstance(self._steps, HostSteps):
+            self._steps = None
 
     def restart(self, epsilon_scale: float = 1.0, ramp: bool = False) -> None:
         """Begin a new stage with the next step: t, alpha and both accumulators at 0, anchored at the present weights.
@@ -303,11 +306,11 @@ class MethodOptimizer(torch.optim.Optimizer):
     def certificate(self) -> Certificate:
         """What is known of the subproblems' solutions: see Certificate. Waits for the device."""
         self._learn()
-        residuals = [float(residual) for residual in self._tally.residuals.values()]
+        residuals = [float(residual) for residual in self.tally.residuals.values()]
         squares = [rule.sum_of_squares(t) for rule, t in self._tolerances()]
         return Certificate(
             residual=math.hypot(*residuals) if residuals else None,
-            uncertified=self._tally.uncertified,
+            uncertified=self.tally.uncertified,
             sum_of_squares=max(squares, default=None),
         )
 
@@ -321,7 +324,7 @@ class MethodOptimizer(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """As in torch.optim, with `optkit`: the version of the format and the counts of skipped and uncertified."""
         self._learn()
-        own = {"version": VERSION, "skipped": self._tally.skipped, "uncertified": self._tally.uncertified}
+        own = {"version": VERSION, "skipped": self.tally.skipped, "uncertified": self.tally.uncertified}
         data = super().state_dict()
         data["state"] = {index: plain(entry) for index, entry in data["state"].items()}
         groups = [{key: _own(value) for key, value in group.items()} for group in data["param_groups"]]
@@ -334,7 +337,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         self._learn()
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "optkit"})
         own = state_dict["optkit"]
-        self._tally = Tally(own["skipped"], own["uncertified"])
+        self.tally = Tally(own["skipped"], own["uncertified"])
         self._forget()
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
         indices = [index for group in state_dict["param_groups"] for index in group["params"]]
@@ -375,7 +378,7 @@ class MethodOptimizer(torch.optim.Optimizer):
         return f"{self.called(parameter)} (shape {tuple(parameter.shape)})"
 
 
-_OWN = ("recipe", "nonfinite", "capturable", "_kernel", "_tally")
+_OWN = ("recipe", "nonfinite", "capturable", "_kernel", "tally")
 
 
 def unwrapped(optimizer: Any) -> Any:

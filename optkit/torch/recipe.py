@@ -39,7 +39,7 @@ class Recipe:
         self.factory = factory
         self.name: str = getattr(factory, "__name__", type(factory).__name__)
         if not callable(factory):
-            raise TypeError(f"factory must be a function that returns a ProximalMethod, got {factory!r}")
+            raise TypeError(f"factory must be a function that returns a ProximalMethod, got {validate.given(factory)}")
         accepted = {name: p for name, p in inspect.signature(factory).parameters.items() if p.kind is not p.VAR_KEYWORD}
         self.accepts = [name for name in ("psi", "solver", "stopping") if name in accepted]
         self.hyperparameters = {name: accepted[name].default for name in accepted if name not in self.accepts}

@@ -120,8 +120,8 @@ class Satisfying(Rule):
         answer = self.predicate(place.name, place.module, place.parameter)
         if not isinstance(answer, bool):
             raise TypeError(
-                f"the predicate {self.label} must return True or False, got {answer!r} of type "
-                f"{type(answer).__name__} for {place.name}; wrap what it returns in bool(...)"
+                f"the predicate {self.label} must return True or False, got {validate.given(answer)} "
+                f"for {place.name}; wrap what it returns in bool(...)"
             )
         return answer
 
@@ -147,7 +147,7 @@ def rules_of(psi: Regularizer | Rules) -> list[Rule]:
     for number, pair in enumerate(pairs, 1):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(
-                f"rule {number} must be a pair (what, regularizer or None), got {pair!r}; "
+                f"rule {number} must be a pair (what, regularizer or None), got {validate.given(pair)}; "
                 "give a list of pairs, such as [('*.bias', L1(1e-4)), (nn.Conv2d, GroupLasso(1e-4))]"
             )
     return [_rule(number, *pair) for number, pair in enumerate(pairs, 1)]
@@ -173,7 +173,7 @@ def _matching(number: int, what: Any) -> Rule:
         raise TypeError(f"rule {number} is for a module, {kind}(...); give its type, {kind}, or a glob of its names")
     if callable(what):
         return Satisfying(None, what)
-    raise TypeError(f"rule {number} must be for {_FORMS}; got {what!r} of type {type(what).__name__}")
+    raise TypeError(f"rule {number} must be for {_FORMS}; got {validate.given(what)}")
 
 
 def some(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class HostSteps:
-    """The steps of an optimizer.
+    """The steps of an optimizer, until its groups, state or kernel change from outside: then others take their place.
 
     outcomes: of those steps that it is not yet known of how they went.
     """
@@ -31,13 +31,6 @@ class HostSteps:
         self.outcomes: list[Outcome] = []
         self._ok: Tensor | None = None  # on the device: whether all steps went well that it has not told of yet
         self._repeat: Repeat | None = None
-
-    def forget(self) -> None:
-        """To be called where parameters, state or kernel change from outside."""
-        self._repeat = None
-
-    def leave(self) -> None:
-        """To be called before other steps take their place."""
 
     def step(self, optimizer: MethodOptimizer) -> None:
         """One step of every parameter that has a gradient. Raises ValueError for a gradient that `MethodOptimizer.step`
@@ -61,10 +54,10 @@ class HostSteps:
                 later = len(self.outcomes)
                 outcome.before.restore(optimizer.state)
                 self.outcomes, self._ok, self._repeat = [], None, None
-                optimizer._tally.residuals.clear()
+                optimizer.tally.residuals.clear()
                 raise ValueError(told_late(outcome.names[finite.index(False)], later + 1))
             for solve, flag in zip(outcome.solves, converged, strict=True):
-                optimizer._tally.count(*solve, flag)
+                optimizer.tally.count(*solve, flag)
 
     def _repeated(self, optimizer: MethodOptimizer) -> bool:
         """Take a step like the last one, if it is one."""
@@ -78,10 +71,10 @@ class HostSteps:
         if done is None:
             return False
         residuals, passes, converged = done
-        optimizer._tally.residuals.update(zip(repeat.parameters, residuals, strict=True))
+        optimizer.tally.residuals.update(zip(repeat.parameters, residuals, strict=True))
         if not all(converged):
             for entry, n, residual, flag in zip(repeat.entries, passes, residuals, converged, strict=True):
-                optimizer._tally.count(entry["t"], n, residual, flag)
+                optimizer.tally.count(entry["t"], n, residual, flag)
         self._repeat = repeat
         return True
 
@@ -138,7 +131,7 @@ class HostSteps:
         self._ok = ok
         if finite is None or before is None:
             for update in updates:
-                optimizer._tally.count(update.state.t, update.iterations, update.residual, update.converged)
+                optimizer.tally.count(update.state.t, update.iterations, update.residual, update.converged)
         elif finite.device.type != "meta":
             names = [optimizer.described(update.parameter) for update in updates]
             self.outcomes.append(Outcome(names, updates, finite, before))
@@ -167,7 +160,7 @@ def _refused(optimizer: MethodOptimizer, bad: list[Tensor], what: str, wrong: st
     if not bad:
         return False
     if optimizer.nonfinite == "skip":
-        optimizer._tally.skipped += 1
+        optimizer.tally.skipped += 1
         return True
     raise ValueError(f"the {what} of {optimizer.described(bad[0])} {wrong}; {NOTHING_CHANGED}")
 
@@ -197,7 +190,7 @@ def _enter(optimizer: MethodOptimizer, update: Update, ok: Tensor | None) -> Non
     if w is not None:
         parameter.copy_(w if ok is None else torch.where(ok, w, parameter))
     optimizer.state[parameter] = entry
-    optimizer._tally.residuals[parameter] = residual / (method.subproblem_scale(state) or 1.0)
+    optimizer.tally.residuals[parameter] = residual / (method.subproblem_scale(state) or 1.0)
     if kernel is not None:  # which wrote where autograd does not look
         torch.autograd.graph.increment_version(parameter)
 

@@ -37,6 +37,7 @@ class Fleet:
         self.dtype = tasks[0].w.dtype
         self.sizes = tuple(task.w.numel() for task in tasks)
         self.addresses = np.array([_addresses(task) for task in tasks], np.int64)
+        self.warm = np.array([task.theta is not None for task in tasks])  # one without entries has no address either
         cohorts: dict[tuple[int, int, float], int] = {}
         kinds: dict[tuple[int, torch.Size, tuple[int, ...]], int] = {}
         self.kind = np.zeros(len(tasks), np.int64)
@@ -74,7 +75,7 @@ class Fleet:
         if not np.all(largest < bounds[self.cohort]) or any(r.bends or not r.in_range(self.dtype) for r in recipes):
             return None
         batches = self._cut(recipes)
-        if any(flags.grouped and not self.addresses[places, 6].all() for places, _, flags in batches):
+        if any(flags.grouped and not self.warm[places].all() for places, _, flags in batches):
             return None  # a theta is missing
         self.addresses[:, 0] = [w.data_ptr() for w in ws]
         numbers = np.array([recipe.numbers for recipe in recipes])[self.kind]

@@ -74,8 +74,11 @@ class Jobs:
 
 @lru_cache(maxsize=256)
 def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
-    """Cut the tensors so that each thread finds work twice at least, but none into more panels than there are threads
-    unless it is wide."""
+    """Cut the tensors into jobs of half of what a thread has to do, unless that makes too many or too small ones.
+
+    Stretches are of STRETCH entries. A tensor, or a batch of it, is cut into no more panels than there are threads, as
+    long as they are not wider than WIDEST, nor into ones narrower than NARROWEST: threads may remain without work.
+    """
     share = max(1, sum(math.prod(g.shape) for g in geometries) // (2 * threads))
     rows = [(i, *job) for i, g in enumerate(geometries) for job in g.jobs(share, threads)]
     rows.sort(key=lambda row: -row[3] * row[5])

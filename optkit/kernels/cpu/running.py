@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .caching import keep
 from .jobs import Jobs, stretches
 from .recipes import Flags
 from .threads import everywhere
@@ -74,13 +75,14 @@ def share(work: Callable[[np.ndarray, np.ndarray], None], table: np.ndarray, loo
     """work(table, counter) in all threads, which take the rows of the table in turn.
 
     loop: what work calls. Its first call for this kind of arguments has no rows and one thread: it compiles the loop,
-    and says so, or reads it from the disk, where numba keeps it.
+    and says so, or reads it from the disk.
     """
     if (loop, kind) not in _known:
-        before = len(loop.overloads)
+        kept, before = keep(loop), sum(loop.stats.cache_misses.values())
         work(table[:0], np.zeros(1, np.int64))
-        if len(loop.overloads) > before and sum(loop.stats.cache_misses.values()):
-            LOG.info("compiled a loop of the numba kernel; later runs read it from the cache")
+        if sum(loop.stats.cache_misses.values()) > before:
+            later = f"later runs read it from {loop.stats.cache_path}" if kept else "it cannot be kept on disk"
+            LOG.info("compiled a loop of the numba kernel; %s", later)
         _known.add((loop, kind))
     counter = np.zeros(1, np.int64)
     everywhere(lambda: work(table, counter), len(table))

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -31,12 +31,13 @@ def _team() -> Any:
     return parallel
 
 
-@cache
+@lru_cache(maxsize=1)  # a pool of another size goes, and its threads end
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="optkit")
 
 
 _child = False
+"""Whether the process was forked, and so were all that it forks in turn."""
 
 
 def _forked() -> None:
