@@ -467,6 +467,7 @@ def test_a_graph_does_not_take_up_another_regularizer() -> None:
     run.optimizer.param_groups[0]["maximize"] = True
     with pytest.raises(ValueError, match="maximize of a group changed since the capture; capture the step again"):
         run.optimizer.before_replay()
+    run.step(1)
     run.replay()
     run.optimizer.before_replay()
 

@@ -14,7 +14,8 @@ from typing import Any
 @cache
 def sources() -> str:
     """A digest of all source files of this folder."""
-    found = sorted((file.name, file.read_bytes()) for file in files(__package__).iterdir() if file.name.endswith(".py"))
+    folder = files("optkit.kernels.cpu").iterdir()
+    found = sorted((file.name, file.read_bytes()) for file in folder if file.name.endswith(".py"))
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
