@@ -25,7 +25,7 @@ from optkit.kernels.cpu.fleet import Fleet
 from optkit.kernels.cpu.functions import cube_root
 from optkit.kernels.layout import dense, layout
 from optkit.kernels.plan import ESTIMATORS, GROUPED, METRICS, objection, plan
-from optkit.regularizers import L1, GroupLasso, NuclearNorm, SparseGroupLasso
+from optkit.regularizers import L1, GroupLasso, GroupMCP, NuclearNorm, SparseGroupLasso
 from optkit.solvers import FixedIterations, SecularNewton
 from optkit.torch import RAMDA, RMDA, MethodOptimizer, ProxGen, ProxSGD, ProxSSI, regularize
 from optkit.torch.state import unpack
@@ -95,6 +95,26 @@ def test_tensors_of_several_jobs(dtype: torch.dtype, threads: int) -> None:
         big(L1(0.9), (300, 300), dtype, ProxSGD)
     finally:
         torch.set_num_threads(before)
+
+
+@EACH
+@pytest.mark.parametrize("axes", [0, 1])
+@pytest.mark.filterwarnings("ignore::optkit.core.ConvergenceWarning")
+def test_concave_subproblems_are_left_to_the_reference(make: Callable[..., MethodOptimizer], axes: int) -> None:
+    """Those of GroupMCP where the metric is small, in the same step as convex ones, and without any."""
+    for scales in ((1e-3,), (1e-3, 1.0)):
+        found = []
+        for kernel in ("numba", "reference"):
+            torch.manual_seed(0)
+            parameters = [nn.Parameter(torch.randn(10, 12, dtype=torch.float64)) for _ in scales]
+            optimizer = make([{"params": parameters, "regularizer": GroupMCP(1e-3, axes=axes)}], kernel=kernel)
+            for _ in range(4):
+                for p, scale in zip(parameters, scales, strict=True):
+                    p.grad = scale * torch.randn_like(p)
+                optimizer.step()
+            found.append(parameters)
+        for mine, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
 
 
 # --- parts of the kernel ----------------------------------------------------------------------------------------------

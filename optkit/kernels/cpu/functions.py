@@ -16,8 +16,6 @@ from numba.extending import overload
 from .memory import as_bits, as_number
 
 STRICT: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False)
-ENTRY = STRICT
-"""For what Python calls: running.py keeps it on disk, with all that is in it."""
 FAST: dict[str, Any] = STRICT | dict(fastmath={"nnan", "ninf", "nsz", "contract"})
 """For finite numbers. Sums are not reordered: with leave to do so LLVM turns b * inverse(x) back into a division, which
 takes longer than the rest of a loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from .functions import ENTRY, STRICT
+from .functions import STRICT
 from .jobs import LONG
 from .memory import pointer, take
 from .panels import panel
@@ -45,7 +45,7 @@ def unpack(job, number, like):
     return at, k
 
 
-@njit(**ENTRY)
+@njit(**STRICT)
 def groups(jobs, numbers, results, counter, scratch, like, tolerance, flags):
     """Take jobs until there are none.  scratch: SCRATCH lines of as many float64 numbers as the longest panel
     has;  flags: see recipes.py."""

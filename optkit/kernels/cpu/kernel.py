@@ -118,7 +118,8 @@ def _run(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
         return _loop(steps, dtype, flags)
     low = _least_metric(steps, dtype, flags)
     convex = [least > step.recipe.penalty.concavity for least, step in zip(low, steps, strict=True)]
-    taken = iter(_loop([step for step, yes in zip(steps, convex, strict=True) if yes], dtype, flags))
+    some = [step for step, yes in zip(steps, convex, strict=True) if yes]
+    taken = iter(_loop(some, dtype, flags) if some else [])
     return [next(taken) if yes else _reference(step) for step, yes in zip(steps, convex, strict=True)]
 
 
