@@ -87,5 +87,5 @@ class NuclearNorm(LowRank):
     def block_lambda_max(self, gradient: Array) -> Array:
         return one_block(self.svd(gradient).largest())
 
-    def tracked(self) -> Regularizer:
-        return TrackedNuclearNorm(self) if type(self) is NuclearNorm else self  # others may have their own prox
+    def tracked(self, start: Array | None = None) -> Regularizer:
+        return TrackedNuclearNorm(self, start) if type(self) is NuclearNorm else self  # others may have their own prox

@@ -11,6 +11,7 @@ from optkit.core import Array, Manifold, Regularizer
 
 from .leading import leading, leading_all
 from .low_rank import one_block, outside
+from .sketch import row_space
 from .svd import SVD
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class TrackedNuclearNorm(Regularizer):
     certifies, by a Cholesky factor, that the normal part of u is in the ball of spectral norms, or finds what exceeds
     it, and the next prox follows these directions too. So a residual of 0 is one of psi, whatever the way to it.
 
-    psi: a NuclearNorm.  It is not a part: it lives in one solve.
+    psi: a NuclearNorm;  start: (m, n), near the point of the first prox, which begins with its rows if the rank is
+    small.  It is not a part: it lives in one solve.
 
     Reference: Halko, Martinsson and Tropp, "Finding structure with randomness", 2011, algorithm 4.4, with the last
     singular vectors in the place of random ones.
@@ -40,9 +42,10 @@ class TrackedNuclearNorm(Regularizer):
     convex = True
     homogeneous = True
 
-    def __init__(self, psi: NuclearNorm) -> None:
+    def __init__(self, psi: NuclearNorm, start: Array | None = None) -> None:
         self.psi = psi
-        self._rows: Array | None = None  # (n, width), the right singular vectors that are followed
+        # (n, width), the right singular vectors that are followed
+        self._rows = None if start is None else row_space(start, min(start.shape) // FEW, SPARE)
         self._point: tuple[Array, SVD] | None = None
         self._subgradient: tuple[Array, Array] | None = None  # (u, its projection), at the point
 

@@ -54,7 +54,11 @@ class SubgradientNorm(StoppingRule):
         still = xp.abs(problem.linear) + problem.metric * xp.abs(problem.anchor)
 
         def reached(point: Array, previous: Array, iteration: int) -> bool:
-            bound = problem.scale * self.epsilon + unit * _norm(still + problem.metric * xp.abs(point))
+            terms = xp.abs(point)
+            terms *= problem.metric
+            terms += still
+            terms *= terms
+            bound = problem.scale * self.epsilon + unit * xp.sqrt(xp.sum(terms))
             if bool(problem.residual_bound(point, psi) > bound):
                 return False
             s = problem.subgradient(point, psi)

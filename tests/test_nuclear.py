@@ -58,7 +58,7 @@ class FullNuclearNorm(NuclearNorm):
         ball = columns @ (a * np.minimum(t, self.strength)) @ b @ rows
         return np.asarray(self.strength * left[:, :rank] @ right[:rank] + ball)
 
-    def tracked(self) -> Regularizer:
+    def tracked(self, start: Array | None = None) -> Regularizer:
         return self
 
 
