@@ -258,7 +258,9 @@ class Subproblem:
         gradient = self.gradient(w)
         if self.weight == 0:
             return gradient
-        return gradient + self.weight * psi.project_subdifferential(w, -gradient / self.weight)
+        s = self.weight * psi.project_subdifferential(w, gradient / -self.weight)
+        s += gradient
+        return s
 
     def residual(self, w: Array, psi: Regularizer) -> Array:
         """min ||s|| over s in the subdifferential of Q at w, a 0-d array: `scale` times the left side of (7).  w: S."""

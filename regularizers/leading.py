@@ -53,9 +53,12 @@ class Gram:
         t, bound = xp.matrix_transpose(a) if tall else a, entries**0.5 * float(xp.max(xp.abs(a)))
         if not (float(own.smallest_normal) ** 0.4 < threshold and bound < float(own.max) ** 0.4):
             return None
+        least = float(xp.sum(a * a)) ** 0.5 / t.shape[0] ** 0.25  # of what is `size` below
         for dtype in dict.fromkeys((a.dtype, xp.float64)):
             limits = xp.finfo(dtype)
             if not float(limits.smallest_normal) ** 0.2 < bound < float(limits.max) ** 0.2:
+                continue
+            if 0.99 * least * float(limits.eps) > LOSS * threshold * float(own.eps):
                 continue
             factor = xp.astype(t, dtype, copy=False)
             matrix = factor @ xp.matrix_transpose(factor)

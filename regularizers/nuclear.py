@@ -73,6 +73,8 @@ class NuclearNorm(LowRank):
 
     def ball(self, a: Array, excess: SVD) -> Array:
         """a without its excess: the nearest matrix with a spectral norm of at most strength."""
+        if not excess.s.shape[0]:
+            return a
         if not bool(excess.largest() > LOSS * self.strength):
             return a - excess.compose()
         every = self.svd(a)  # the difference would cancel

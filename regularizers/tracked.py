@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from optkit.core import Array, Manifold, Regularizer
 
@@ -97,16 +97,21 @@ class TrackedNuclearNorm(Regularizer):
         return self._subgradient[1]
 
     def distance_bound(self, w: Array, u: Array) -> Array | float:
-        """||P(u - strength U V^T)|| with the projection P on the tangent space, for w = U S V^T."""
+        """||P x|| with x = u - strength U V^T and the projection P on the tangent space, for w = U S V^T; for many
+        singular vectors ||U^T x|| or ||x V|| alone, of the longer ones."""
         at = self._decomposition(w)
         if at is None:
             return 0.0
-        xp = array_namespace(w)
-        left = xp.matrix_transpose(at.u) @ u
-        right = u @ xp.matrix_transpose(at.vh)
-        right = right - at.u @ (left @ xp.matrix_transpose(at.vh))
-        left = left - self.psi.strength * at.vh
-        return xp.sqrt(xp.sum(left * left) + xp.sum(right * right))
+        xp, rank, level = array_namespace(w), at.s.shape[0], self.psi.strength
+        (rows, columns), many = w.shape, FEW * rank > min(w.shape)
+        left = right = inner = xp.zeros((), dtype=w.dtype, device=device(w))
+        if not many or rows < columns:
+            left = xp.matrix_transpose(at.u) @ u - level * at.vh
+        if not many or rows >= columns:
+            right = u @ xp.matrix_transpose(at.vh) - level * at.u
+        if not many:
+            inner = left @ xp.matrix_transpose(at.vh)
+        return xp.sqrt(xp.sum(left * left) + xp.sum(right * right) - xp.sum(inner * inner))
 
     def _follow(self, excess: SVD) -> None:
         if self._rows is not None:
