@@ -36,18 +36,20 @@ def norm_bound(a: Array, iterations: int = 3) -> Array:
     """
     xp = array_namespace(a)
     row = int(xp.argmax(xp.max(xp.abs(a), axis=1)))
-    x = _unit(a[row, :])
+    x = a[row, :] / _norm(a[row, :])
     for _ in range(iterations):
-        x = _unit(_unit(a @ x) @ a)
-    image = a @ x
-    return xp.sqrt(xp.sum(image * image))
+        image = a @ x
+        back = (image / _norm(image)) @ a
+        x = back / _norm(back)
+    return _norm(a @ x)
 
 
-def _unit(x: Array) -> Array:
-    """x: (n,), of norm 1."""
+def _norm(x: Array) -> Array:
+    """That of x: (n,), not 0, safe against overflow and underflow."""
     xp = array_namespace(x)
-    x = x / xp.max(xp.abs(x))
-    return x / xp.sqrt(xp.sum(x * x))
+    largest = xp.max(xp.abs(x))
+    x = x / largest
+    return largest * xp.sqrt(xp.sum(x * x))
 
 
 @lru_cache(maxsize=8)

@@ -60,6 +60,27 @@ def test_the_restart_keeps_it_linear_where_fista_alone_ripples() -> None:
     assert np.linalg.norm(restarted - exact) < 1e-3 * np.linalg.norm(point - exact)
 
 
+@pytest.mark.parametrize("psi", [GroupLasso(0.5, axes=0), NuclearNorm(1.0)], ids=repr)
+def test_steps_are_longer_where_a_few_entries_of_the_metric_are_large(psi: Regularizer) -> None:
+    posed, start = problem(1.0)
+    metric = np.where(np.random.default_rng(1).random(SHAPE) < 0.03, 100.0, 1.0)
+    posed, rule = replace(posed, metric=metric), SubgradientNorm(1e-8, max_iterations=10_000)
+    found = AcceleratedProximalGradient().solve(posed, psi, start, rule)
+    slow = ProximalGradient().solve(posed, psi, start, rule)
+    assert found.converged and float(posed.residual(found.point, psi)) <= 1e-8 * (1 + 1e-6)
+    np.testing.assert_allclose(found.point, slow.point, rtol=0, atol=1e-7)
+    assert found.iterations < slow.iterations / 2
+
+
+def test_a_rule_that_certifies_nothing_gets_steps_that_are_always_short_enough() -> None:
+    """Each falls, and none is repeated."""
+    posed, start = problem(1e3)
+    psi = GroupLasso(0.5, axes=0)
+    point = AcceleratedProximalGradient().solve(posed, psi, start, FixedIterations(1)).point
+    step = 1 / psi.block_max(posed.metric)
+    np.testing.assert_allclose(point, psi.prox(start - step * posed.gradient(start), step * posed.weight), rtol=1e-12)
+
+
 def test_a_warm_start_saves_iterations() -> None:
     posed, start = problem(100.0)
     psi, solver = NuclearNorm(1.0), AcceleratedProximalGradient(SubgradientNorm(1e-6, max_iterations=1000))
