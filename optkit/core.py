@@ -145,9 +145,11 @@ class Regularizer(ABC):
         """part.prox(v, scale) for each; parts of one type that can share work among arrays do it here."""
         return [part.prox(v, scale) for part, v, scale in zip(parts, vs, scales, strict=True)]
 
-    def tracked(self) -> Regularizer:
+    def tracked(self, start: Array | None = None) -> Regularizer:
         """psi itself, or the same function with a memory of its last prox: for the iterations of one solve, whose
-        arguments are near each other. Its prox may be inexact, its subdifferential at a point of its prox is not."""
+        arguments are near each other. Its prox may be inexact, its subdifferential at a point of its prox is not.
+
+        start: S, a point near that of the first prox, where one is known."""
         return self
 
     def value(self, w: Array) -> Array:
@@ -238,8 +240,11 @@ class Subproblem:
             object.__setattr__(self, "metric", float(self.metric))
 
     def gradient(self, w: Array) -> Array:
-        """Gradient of the smooth part, linear + metric * (w - anchor).  w: S; returns S."""
-        return self.linear + self.metric * (w - self.anchor)
+        """Gradient of the smooth part, linear + metric * (w - anchor).  w: S; returns S, a new array."""
+        found = w - self.anchor
+        found *= self.metric  # in place: a pass over an array that is not in the cache costs several of those that are
+        found += self.linear
+        return found
 
     def objective(self, w: Array, psi: Regularizer) -> Array:
         """Q(w) - <linear, anchor>, a 0-d array: the constant is left out so that it cannot cancel.  w: S."""
@@ -253,7 +258,9 @@ class Subproblem:
         gradient = self.gradient(w)
         if self.weight == 0:
             return gradient
-        return gradient + self.weight * psi.project_subdifferential(w, -gradient / self.weight)
+        s = self.weight * psi.project_subdifferential(w, gradient / -self.weight)
+        s += gradient
+        return s
 
     def residual(self, w: Array, psi: Regularizer) -> Array:
         """min ||s|| over s in the subdifferential of Q at w, a 0-d array: `scale` times the left side of (7).  w: S."""
@@ -263,7 +270,11 @@ class Subproblem:
 
     def residual_bound(self, w: Array, psi: Regularizer) -> Array | float:
         """A number from 0 to `residual` that costs less, 0 where none is known.  w: S."""
-        return self.weight * psi.distance_bound(w, -self.gradient(w) / self.weight) if self.weight else 0.0
+        if not self.weight:
+            return 0.0
+        u = self.gradient(w)
+        u /= -self.weight
+        return self.weight * psi.distance_bound(w, u)
 
 
 class ConvergenceWarning(UserWarning):

@@ -12,10 +12,13 @@ from array_api_compat import array_namespace, device
 from optkit.core import Array
 
 from .groups import group_norm
+from .sketch import norm_bound
 from .svd import SVD, svd
 
 LOSS = 8.0
 """How many times more than a full decomposition, whose error is eps ||a||, a Gram matrix may lose to rounding."""
+CLOSE = 1e-3
+"""So near to the threshold, relatively, a lower bound does not decide."""
 FAILED = (np.linalg.LinAlgError, RuntimeError)  # torch's LinAlgError is a RuntimeError
 
 
@@ -50,9 +53,12 @@ class Gram:
         t, bound = xp.matrix_transpose(a) if tall else a, entries**0.5 * float(xp.max(xp.abs(a)))
         if not (float(own.smallest_normal) ** 0.4 < threshold and bound < float(own.max) ** 0.4):
             return None
+        least = float(xp.sum(a * a)) ** 0.5 / t.shape[0] ** 0.25  # of what is `size` below
         for dtype in dict.fromkeys((a.dtype, xp.float64)):
             limits = xp.finfo(dtype)
             if not float(limits.smallest_normal) ** 0.2 < bound < float(limits.max) ** 0.2:
+                continue
+            if 0.99 * least * float(limits.eps) > LOSS * threshold * float(own.eps):
                 continue
             factor = xp.astype(t, dtype, copy=False)
             matrix = factor @ xp.matrix_transpose(factor)
@@ -122,11 +128,14 @@ def leading_all(matrices: Sequence[Array], thresholds: Sequence[float], spare: i
 def within(a: Array, threshold: float) -> bool:
     """Whether the spectral norm of a: (m, n) is at most the threshold, >= 0, up to rounding.
 
-    By the Frobenius norm, a Cholesky factor or, where neither is accurate, the singular values; errors as `svd`.
+    By the Frobenius norm, the power method, a Cholesky factor or, where none is accurate, the singular values; errors
+    as `svd`.
     """
-    xp = array_namespace(a)
-    if float(xp.sum(group_norm(a, (0, 1)))) <= threshold:
+    most = float(array_namespace(a).sum(group_norm(a, (0, 1))))
+    if most <= threshold:
         return True
+    if most < math.inf and float(norm_bound(a)) > threshold * (1 + CLOSE):
+        return False
     gram = Gram.of(a, threshold)
     return gram.within() if gram else bool(svd(a).largest() <= threshold)
 

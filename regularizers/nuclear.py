@@ -73,6 +73,8 @@ class NuclearNorm(LowRank):
 
     def ball(self, a: Array, excess: SVD) -> Array:
         """a without its excess: the nearest matrix with a spectral norm of at most strength."""
+        if not excess.s.shape[0]:
+            return a
         if not bool(excess.largest() > LOSS * self.strength):
             return a - excess.compose()
         every = self.svd(a)  # the difference would cancel
@@ -87,5 +89,5 @@ class NuclearNorm(LowRank):
     def block_lambda_max(self, gradient: Array) -> Array:
         return one_block(self.svd(gradient).largest())
 
-    def tracked(self) -> Regularizer:
-        return TrackedNuclearNorm(self) if type(self) is NuclearNorm else self  # others may have their own prox
+    def tracked(self, start: Array | None = None) -> Regularizer:
+        return TrackedNuclearNorm(self, start) if type(self) is NuclearNorm else self  # others may have their own prox

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from optkit.core import Array, Manifold, Regularizer
 
 from .leading import leading, leading_all
 from .low_rank import one_block, outside
+from .sketch import row_space
 from .svd import SVD
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class TrackedNuclearNorm(Regularizer):
     certifies, by a Cholesky factor, that the normal part of u is in the ball of spectral norms, or finds what exceeds
     it, and the next prox follows these directions too. So a residual of 0 is one of psi, whatever the way to it.
 
-    psi: a NuclearNorm.  It is not a part: it lives in one solve.
+    psi: a NuclearNorm;  start: (m, n), near the point of the first prox, which begins with its rows if the rank is
+    small.  It is not a part: it lives in one solve.
 
     Reference: Halko, Martinsson and Tropp, "Finding structure with randomness", 2011, algorithm 4.4, with the last
     singular vectors in the place of random ones.
@@ -40,9 +42,10 @@ class TrackedNuclearNorm(Regularizer):
     convex = True
     homogeneous = True
 
-    def __init__(self, psi: NuclearNorm) -> None:
+    def __init__(self, psi: NuclearNorm, start: Array | None = None) -> None:
         self.psi = psi
-        self._rows: Array | None = None  # (n, width), the right singular vectors that are followed
+        # (n, width), the right singular vectors that are followed
+        self._rows = None if start is None else row_space(start, min(start.shape) // FEW, SPARE)
         self._point: tuple[Array, SVD] | None = None
         self._subgradient: tuple[Array, Array] | None = None  # (u, its projection), at the point
 
@@ -94,16 +97,21 @@ class TrackedNuclearNorm(Regularizer):
         return self._subgradient[1]
 
     def distance_bound(self, w: Array, u: Array) -> Array | float:
-        """||P(u - strength U V^T)|| with the projection P on the tangent space, for w = U S V^T."""
+        """||P x|| with x = u - strength U V^T and the projection P on the tangent space, for w = U S V^T; for many
+        singular vectors ||U^T x|| or ||x V|| alone, of the longer ones."""
         at = self._decomposition(w)
         if at is None:
             return 0.0
-        xp = array_namespace(w)
-        left = xp.matrix_transpose(at.u) @ u
-        right = u @ xp.matrix_transpose(at.vh)
-        right = right - at.u @ (left @ xp.matrix_transpose(at.vh))
-        left = left - self.psi.strength * at.vh
-        return xp.sqrt(xp.sum(left * left) + xp.sum(right * right))
+        xp, rank, level = array_namespace(w), at.s.shape[0], self.psi.strength
+        (rows, columns), many = w.shape, FEW * rank > min(w.shape)
+        left = right = inner = xp.zeros((), dtype=w.dtype, device=device(w))
+        if not many or rows < columns:
+            left = xp.matrix_transpose(at.u) @ u - level * at.vh
+        if not many or rows >= columns:
+            right = u @ xp.matrix_transpose(at.vh) - level * at.u
+        if not many:
+            inner = left @ xp.matrix_transpose(at.vh)
+        return xp.sqrt(xp.sum(left * left) + xp.sum(right * right) - xp.sum(inner * inner))
 
     def _follow(self, excess: SVD) -> None:
         if self._rows is not None:

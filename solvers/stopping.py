@@ -51,10 +51,15 @@ class SubgradientNorm(StoppingRule):
         by_entry_or_norm = psi.separable or psi.radial(start, problem.weight) is not None
         unit = eps * (8 if by_entry_or_norm else 8 + 2 * math.sqrt(max(start.shape, default=1)))  # else it takes an SVD
 
-        still = xp.abs(problem.linear) + problem.metric * xp.abs(problem.anchor)
+        still = problem.metric * xp.abs(problem.anchor)
+        still += xp.abs(problem.linear)
 
         def reached(point: Array, previous: Array, iteration: int) -> bool:
-            bound = problem.scale * self.epsilon + unit * _norm(still + problem.metric * xp.abs(point))
+            terms = xp.abs(point)
+            terms *= problem.metric
+            terms += still
+            terms *= terms
+            bound = problem.scale * self.epsilon + unit * xp.sqrt(xp.sum(terms))
             if bool(problem.residual_bound(point, psi) > bound):
                 return False
             s = problem.subgradient(point, psi)
@@ -78,7 +83,10 @@ def _above(problem: Subproblem, start: Array, point: Array, s: Array) -> bool:
     """Whether the bound Q(start) >= Q(point) + <s, start - point> + 1/2 ||start - point||^2_metric for convex psi, with
     a subgradient s at the point, is enough to see that Q(start) >= Q(point)."""
     move = start - point
-    return bool(array_namespace(move).sum(move * (s + 0.5 * (problem.metric * move))) >= 0)
+    terms = 0.5 * (problem.metric * move)
+    terms += s
+    terms *= move
+    return bool(array_namespace(move).sum(terms) >= 0)
 
 
 def _terms(problem: Subproblem, psi: Regularizer, w: Array) -> Array:

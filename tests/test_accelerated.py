@@ -60,6 +60,46 @@ def test_the_restart_keeps_it_linear_where_fista_alone_ripples() -> None:
     assert np.linalg.norm(restarted - exact) < 1e-3 * np.linalg.norm(point - exact)
 
 
+@pytest.mark.parametrize("psi", [GroupLasso(0.5, axes=0), NuclearNorm(1.0)], ids=repr)
+def test_steps_are_longer_where_a_few_entries_of_the_metric_are_large(psi: Regularizer) -> None:
+    posed, start = problem(1.0)
+    metric = np.where(np.random.default_rng(1).random(SHAPE) < 0.03, 100.0, 1.0)
+    posed, rule = replace(posed, metric=metric), SubgradientNorm(1e-8, max_iterations=10_000)
+    found = AcceleratedProximalGradient().solve(posed, psi, start, rule)
+    slow = ProximalGradient().solve(posed, psi, start, rule)
+    assert found.converged and float(posed.residual(found.point, psi)) <= 1e-8 * (1 + 1e-6)
+    np.testing.assert_allclose(found.point, slow.point, rtol=0, atol=1e-7)
+    assert found.iterations < slow.iterations / 2
+
+
+@pytest.mark.parametrize("psi", [GroupLasso(0.5, axes=0), NuclearNorm(1.0)], ids=repr)
+@pytest.mark.parametrize("condition", [1e1, 1e2, 9e2])
+def test_steps_that_are_too_long_are_repeated(psi: Regularizer, condition: float) -> None:
+    """Q may rise from one step to the next, but never above that of the start."""
+    posed, start = problem(condition)
+    points = [start]
+
+    class Record(SubgradientNorm):
+        def begin(self, problem: Subproblem, psi: Regularizer, start: np.ndarray) -> Reached:
+            return lambda point, previous, iteration: points.append(point) or iteration >= 300
+
+    found = AcceleratedProximalGradient().solve(posed, psi, start, Record(0.0, max_iterations=300))
+    values = [float(posed.objective(point, psi)) for point in points]
+    assert max(values) <= values[0] + 1e-9 * abs(values[0])
+    assert found.iterations == 300 and (len(points) <= 300) == (condition > 1e2), "steps were repeated"
+    if condition > 1e1:
+        assert any(after > before for before, after in zip(values, values[1:], strict=False)), "steps that do not fall"
+
+
+def test_a_rule_that_certifies_nothing_gets_steps_that_are_always_short_enough() -> None:
+    """Each falls, and none is repeated."""
+    posed, start = problem(1e3)
+    psi = GroupLasso(0.5, axes=0)
+    point = AcceleratedProximalGradient().solve(posed, psi, start, FixedIterations(1)).point
+    step = 1 / psi.block_max(posed.metric)
+    np.testing.assert_allclose(point, psi.prox(start - step * posed.gradient(start), step * posed.weight), rtol=1e-12)
+
+
 def test_a_warm_start_saves_iterations() -> None:
     posed, start = problem(100.0)
     psi, solver = NuclearNorm(1.0), AcceleratedProximalGradient(SubgradientNorm(1e-6, max_iterations=1000))

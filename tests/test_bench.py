@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -22,12 +23,14 @@ from optkit.bench.settings import OPTIMIZERS, Settings
 from optkit.bench.solvers import Solved
 from optkit.bench.subproblems import GROUP_CASES, KINDS, GroupCase
 from optkit.bench.table import Column, Table
+from optkit.bench.textbook import textbook
 from optkit.bench.timing import Effort, Times, compare
 from optkit.bench.worker import ask
 from optkit.bench.workload import Steps, Workload
 from optkit.cli import main
+from optkit.core import Subproblem
 from optkit.kernels.layout import layout
-from optkit.regularizers import GroupLasso
+from optkit.regularizers import GroupLasso, NuclearNorm
 from optkit.torch import MethodOptimizer, regularize
 
 SMALL = Settings((), ("tiny",), ("RAMDA", "RMDA"), quick=True, effort=Effort(1, 3, 0.01))
@@ -227,9 +230,18 @@ def test_tables_of_training() -> None:
 
 def test_the_table_of_the_nuclear_norm() -> None:
     (table,) = nuclear.tables(SMALL)
-    assert table.column("steps") == [10]
-    assert 0 < table.column("rank")[0] <= 16
-    assert table.column("residual")[0] < 3e-5
+    assert table.column("steps") == [10] * 3
+    assert all(0 < rank <= 16 for rank in table.column("rank")) and table.column("rank")[-1] == 16
+    assert all(residual < 3e-5 for residual in table.column("residual"))
+
+
+def test_the_textbook_has_the_solution() -> None:
+    rng = np.random.default_rng(0)
+    linear, anchor, start = (torch.asarray(a) for a in rng.standard_normal((3, 12, 9)))
+    problem, psi = Subproblem(linear, anchor, torch.asarray(10 ** rng.uniform(-1, 0, (12, 9))), 1.0), NuclearNorm(2.0)
+    found = textbook(problem, psi.strength, start, 1e-9, 10_000)
+    assert found.converged and 0 < float(problem.residual(found.point, psi)) <= 2e-9
+    assert not textbook(problem, psi.strength, start, 1e-9, 3).converged
 
 
 def test_the_table_of_memory() -> None:

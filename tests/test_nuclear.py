@@ -15,6 +15,7 @@ from optkit.algorithms import proxgen, ramda
 from optkit.core import Array, Regularizer, Subproblem
 from optkit.regularizers import NuclearNorm, OnView
 from optkit.regularizers.leading import LOSS, Gram, leading, leading_all, within
+from optkit.regularizers.sketch import norm_bound, row_space
 from optkit.regularizers.tracked import SPARE, TrackedNuclearNorm
 from optkit.solvers import (
     AcceleratedProximalGradient,
@@ -58,7 +59,7 @@ class FullNuclearNorm(NuclearNorm):
         ball = columns @ (a * np.minimum(t, self.strength)) @ b @ rows
         return np.asarray(self.strength * left[:, :rank] @ right[:rank] + ball)
 
-    def tracked(self) -> Regularizer:
+    def tracked(self, start: Array | None = None) -> Regularizer:
         return self
 
 
@@ -186,6 +187,46 @@ def test_equal_shapes_share_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes == [4]
 
 
+# --- sketches ---------------------------------------------------------------------------------------------------------
+
+
+@EACH_BACKEND
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_row_space_of_a_matrix_of_small_rank(backend: Backend, shape: tuple[int, int]) -> None:
+    s = np.linspace(2, 1, 4)
+    a = spectrum(shape, s)
+    rows = host(row_space(backend.array(a), 10, 3))
+    assert rows.shape == (shape[1], 7)
+    np.testing.assert_allclose(rows.T @ rows, np.eye(7), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(a @ rows @ rows.T, a, rtol=0, atol=1e-5)
+    assert row_space(backend.array(a), 6, 3) is None, "rank 4 and 3 more are too many"
+    assert row_space(backend.array(0 * a), 10, 3) is None
+    assert row_space(backend.array(a), 3, 3) is None
+    assert row_space(backend.array(a) * math.nan, 10, 3) is None
+
+
+def test_half_precision_has_no_sketch() -> None:
+    assert row_space(torch.ones((30, 20), dtype=torch.bfloat16), 10, 3) is None
+
+
+@EACH_BACKEND
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_bound_of_the_norm_from_below(backend: Backend, shape: tuple[int, int]) -> None:
+    for factor in (1e-30, 1.0, 1e30):
+        a = spectrum(shape, np.append(3.0, np.linspace(1, 0, min(shape) - 1)))
+        found = float(norm_bound(backend.array(factor * a))) / factor
+        assert max(np.linalg.norm(a, axis=1)[np.argmax(np.max(np.abs(a), axis=1))], 2.7) <= found <= 3 * (1 + 1e-5)
+
+
+def test_a_solve_that_begins_at_a_small_rank_takes_no_full_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    posed, start = drawn(shape=(100, 80), rank=2)
+    psi, rule = NuclearNorm(40.0), SubgradientNorm(1e-6, 1000)
+    begin = Automatic().solve(posed, psi, start, rule).point
+    sizes = decompositions(monkeypatch)
+    found = Automatic().solve(replace(posed, linear=posed.linear + 0.01 * start), psi, begin, rule)
+    assert found.converged and len(sizes) > 3 and max(sizes) < 20
+
+
 # --- certificates -----------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +284,18 @@ def test_at_its_last_point_the_subdifferential_is_known(backend: Backend) -> Non
     )
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rank", [0, 2, 12, 24])
+def test_the_distance_is_bounded_from_below_at_every_rank(shape: tuple[int, int], rank: int) -> None:
+    psi, rng = NuclearNorm(1.0), np.random.default_rng(0)
+    tracked = psi.tracked()
+    w = tracked.prox(spectrum(shape, np.append(np.full(rank, 3.0), np.full(min(shape) - rank, 0.5))), 1.0)
+    for size in (0.1, 1.0):
+        u = psi.project_subdifferential(w, 0 * w) + size * rng.standard_normal(shape)
+        distance = np.linalg.norm(u - psi.project_subdifferential(w, u))
+        assert (0.4 * distance * (size < 0.2) if rank else 0) <= tracked.distance_bound(w, u) <= distance * (1 + 1e-9)
+
+
 # --- solves -----------------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +305,17 @@ def drawn(seed: int = 0, shape: tuple[int, int] = (48, 40), rank: int = 3) -> tu
     linear, start = rng.standard_normal((2, *shape))
     anchor = 3 * rng.standard_normal((shape[0], rank)) @ rng.standard_normal((rank, shape[1]))
     return Subproblem(linear, anchor, 10 ** rng.uniform(-0.5, 0.5, shape), 1.0), start
+
+
+def decompositions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of those to come."""
+    sizes: list[int] = []
+    for name in ("eigh", "svd"):
+        driver = getattr(np.linalg, name)
+        monkeypatch.setattr(
+            np.linalg, name, lambda a, driver=driver, **k: sizes.append(min(a.shape[-2:])) or driver(a, **k)
+        )
+    return sizes
 
 
 def posed_as(problem: Subproblem, of: Callable[[Any], Array]) -> Subproblem:
@@ -309,12 +373,7 @@ def test_rules_that_certify_nothing_get_exact_proximal_maps() -> None:
 
 
 def test_few_full_decompositions_are_taken_where_the_rank_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-    for name, of in (("eigh", 2), ("svd", 2)):
-        driver = getattr(np.linalg, name)
-        monkeypatch.setattr(
-            np.linalg, name, lambda a, driver=driver, of=of, **k: sizes.append(min(a.shape[-of:])) or driver(a, **k)
-        )
+    sizes = decompositions(monkeypatch)
     posed, start = drawn(shape=(100, 80), rank=2)
     found = Automatic().solve(posed, NuclearNorm(40.0), start, SubgradientNorm(1e-6, 1000))
     assert found.converged and found.iterations > 10

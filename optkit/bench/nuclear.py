@@ -1,10 +1,10 @@
-"""RAMDA with the nuclear norm: a run of 200 steps, and some of its subproblems by proximal gradient."""
+"""RAMDA with the nuclear norm: runs of 200 steps, and some of their subproblems by proximal gradient."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import median
 from typing import Any, NamedTuple
@@ -22,63 +22,83 @@ from optkit.torch.state import unpack
 from .contestants import make
 from .settings import Settings
 from .table import Column, Table
+from .textbook import textbook
 
 SHAPES = ((512, 512), (1024, 256), (768, 3072))
 CERTIFICATE = 1e-5  # relative to ||metric * anchor - linear||
-STEPS, SAMPLES = 200, 3  # of a run; how many more proximal gradient solves too
+STEPS, SAMPLES = 200, 3  # of a run; how many more steps that the others solve, too
 ROUNDING = 1e-6  # singular values below this part of the largest are zeros
-PATIENCE = 8.0  # seconds that proximal gradient gets for a sample, about; 3 iterations in any case
-SECONDS = 30.0  # after which a run ends early
-MOST = 60  # iterations of RAMDA's solver in a step
+PATIENCE = 30.0  # seconds that each of the others gets for a sample, about; 3 iterations in any case
+SECONDS = 60.0  # after which a run ends early
+MOST = 100  # iterations of RAMDA's solver in a step
 FIRST = SubgradientNorm(1e-5, max_iterations=20)  # of the first step, before which there is no scale for a tolerance
-RANK = 16  # of the part of the gradients that stays; the rest is noise
 COLUMNS = (
     Column("matrix"),
+    Column("rank", "d"),
     Column("steps", "d"),
     Column("ms a step", ",.1f"),
     Column("residual", ".0e"),
-    Column("rank", "d"),
-    Column("proximal gradient, ms", ",.0f"),
-    Column("its iterations", "d"),
-    Column("its residual", ".0e"),
-    Column("faster by"),
+    Column("textbook, ms", ",.0f"),
+    Column("textbook's iterations", "d"),
+    Column("faster than textbook"),
+    Column("ProximalGradient, ms", ",.0f"),
+    Column("ProximalGradient's iterations", "d"),
+    Column("faster than ProximalGradient"),
 )
 TEXT = """\
 A run of RAMDA on one matrix, float32, each subproblem from the weights before it to a subgradient of norm at most
-1e-5 ||metric * anchor - linear|| and what float32 rounding adds, which is as much. Gradients are a matrix of low rank
-and noise that changes with the step. `ms a step`: the median over the second half of the steps, of which there are
-fewer than 200 where the run would take longer than {seconds:.0f} s. Residual: the largest of {samples} late steps, in
-float64 and relative. Those are also solved by ProximalGradient with a full singular value decomposition in each
-iteration, from the same start to the same certificate or, where that would take longer than about {patience:.0f} s, for
-fewer iterations; then "faster by" is a lower bound.
+1e-5 ||metric * anchor - linear|| and what float32 rounding adds, which is as much. Gradients are a matrix, of rank 16
+or full, and noise that changes with the step; `rank` is that of the weights at the end. `ms a step`: the median over
+the second half of the steps, of which there are fewer than 200 where the run would take longer than {seconds:.0f} s.
+Residual: the largest of {samples} late steps, in float64 and relative. Those alone, as all would take hours, are also
+solved, from the same start to the same certificate, by `textbook`, proximal gradient with one full singular value
+decomposition an iteration that stops at the subgradient which its own step yields, and by `ProximalGradient`, which
+decomposes the point, too, for the least subgradient. Where a solve would take longer than about {patience:.0f} s it
+gets fewer iterations; then the ratio is a lower bound.
 """
 
 
-class Sample(NamedTuple):
-    """seconds, iterations, residual, converged: of proximal gradient;  own: the residual of RAMDA's solution;  rank: of
-    that."""
+class Setting(NamedTuple):
+    """rank: of the part of the gradients that stays, the rest is noise; None for the full one;  strength: of the
+    regularizer, in spectral norms of that part."""
+
+    rank: int | None
+    strength: float
+
+
+SETTINGS = (Setting(16, 0.1), Setting(None, 0.2), Setting(None, 1e-3))  # for a low, a middle and the full rank
+
+
+class Other(NamedTuple):
+    """seconds, iterations, converged: of another solver on the subproblem of a step."""
 
     seconds: float
     iterations: int
-    residual: float
     converged: bool
-    own: float
+
+
+class Sample(NamedTuple):
+    """residual, rank: of RAMDA's solution;  others: by `textbook` and by ProximalGradient."""
+
+    residual: float
     rank: int
+    others: tuple[Other, Other]
 
 
 def tables(settings: Settings) -> Iterator[Table]:
     """One."""
     shapes, steps = (((24, 16),), 10) if settings.quick else (SHAPES, STEPS)
     text = TEXT.format(seconds=SECONDS, samples=SAMPLES, patience=PATIENCE)
-    yield Table("Nuclear norm", text, COLUMNS, tuple(_row(shape, steps, settings) for shape in shapes))
+    rows = (_row(shape, each, steps, settings) for shape in shapes for each in SETTINGS)
+    yield Table("Nuclear norm", text, COLUMNS, tuple(rows))
 
 
 class Gradients:
-    """A matrix of low rank, and noise."""
+    """A matrix, of this rank or of full rank, and noise."""
 
-    def __init__(self, shape: tuple[int, int], device: str) -> None:
+    def __init__(self, shape: tuple[int, int], rank: int | None, device: str) -> None:
         self.shape, self.generator = shape, torch.Generator(device).manual_seed(0)
-        rank = min(RANK, *shape)
+        rank = min(rank or max(shape), *shape)
         left, right = self._normal((shape[0], rank)), self._normal((rank, shape[1]))
         self.fixed = 1e-2 * left @ right / rank**0.5
 
@@ -89,9 +109,9 @@ class Gradients:
         return self.fixed + 2e-3 * self._normal(self.shape)
 
 
-def _row(shape: tuple[int, int], steps: int, settings: Settings) -> tuple[object, ...]:
-    gradients = Gradients(shape, settings.device)
-    strength = 0.1 * float(torch.linalg.matrix_norm(gradients.fixed, 2))
+def _row(shape: tuple[int, int], setting: Setting, steps: int, settings: Settings) -> tuple[object, ...]:
+    gradients = Gradients(shape, setting.rank, settings.device)
+    strength = setting.strength * float(torch.linalg.matrix_norm(gradients.fixed, 2))
     weight = (0.02 * gradients.draw() / 1e-2).requires_grad_()
     groups = [{"params": [weight], "regularizer": NuclearNorm(strength), "averaging": 1.0, "stopping": FIRST}]
     optimizer = make("RAMDA", groups, "auto")
@@ -110,19 +130,19 @@ def _row(shape: tuple[int, int], steps: int, settings: Settings) -> tuple[object
             _certify(optimizer, weight)
             optimizer.step()
             samples.append(_sample(optimizer, weight, start, settings.device))
-    own, other = median(times[len(times) // 2 :]), median(one.seconds for one in samples)
-    short = not all(one.converged for one in samples)
-    return (
-        f"{shape[0]} × {shape[1]}",
-        len(times),
-        1e3 * own,
-        max(one.own for one in samples),
-        samples[-1].rank,
-        1e3 * other,
-        max(one.iterations for one in samples),
-        max(one.residual for one in samples),
-        f"{'more than ' if short else ''}{other / own:,.1f} ×",
-    )
+    own = median(times[len(times) // 2 :])
+    others = [_summary(own, [sample.others[i] for sample in samples]) for i in range(2)]
+    residual = max(sample.residual for sample in samples)
+    name = f"{shape[0]} × {shape[1]}"
+    return (name, samples[-1].rank, len(times), 1e3 * own, residual, *others[0], *others[1])
+
+
+def _summary(own: float, found: list[Other]) -> tuple[float, int, str]:
+    """Milliseconds, iterations, and how many times that is of RAMDA's seconds."""
+    seconds = median(one.seconds for one in found)
+    short = not all(one.converged for one in found)
+    most = max(one.iterations for one in found)
+    return 1e3 * seconds, most, f"{'more than ' if short else ''}{seconds / own:,.1f} ×"
 
 
 def _certify(optimizer: RAMDA, weight: Tensor) -> None:
@@ -154,19 +174,26 @@ def _timed(run: Any, device: str) -> float:
 
 def _sample(optimizer: RAMDA, weight: Tensor, start: Tensor, device: str) -> Sample:
     problem, psi = _subproblem(optimizer, weight)
-    rule = SubgradientNorm(CERTIFICATE * float(_unit(problem)), max_iterations=_limit(problem, device))
-    found: list[Any] = []
-    seconds = _timed(lambda: found.append(ProximalGradient().solve(problem, psi, start, rule)), device)
+    assert isinstance(psi, NuclearNorm)
+    most, epsilon = _limit(problem, device), CERTIFICATE * float(_unit(problem))
+    plain = _other(lambda: textbook(problem, psi.strength, start, epsilon, most), device)
+    rule = SubgradientNorm(epsilon, max_iterations=max(most // 3, 3))
+    certified = _other(lambda: ProximalGradient().solve(problem, psi, start, rule), device)
     exact = replace(problem, **{name: getattr(problem, name).double() for name in ("linear", "anchor", "metric")})
-    points = [_of_low_rank(point.double()) for point in (found[0].point, weight.detach())]
-    theirs, ours = (float(exact.residual(w, psi)) / float(_unit(exact)) for w, _ in points)
-    return Sample(seconds, found[0].iterations, theirs, bool(found[0].converged), ours, points[1][1])
+    point, rank = _of_low_rank(weight.detach().double())
+    return Sample(float(exact.residual(point, psi)) / float(_unit(exact)), rank, (plain, certified))
+
+
+def _other(solve: Callable[[], Any], device: str) -> Other:
+    found: list[Any] = []
+    seconds = _timed(lambda: found.append(solve()), device)
+    return Other(seconds, found[0].iterations, bool(found[0].converged))
 
 
 def _limit(problem: Subproblem, device: str) -> int:
-    """The iterations, of two decompositions each, that there is time for."""
+    """The iterations, of one decomposition each, that there is time for."""
     decomposed = _timed(lambda: torch.linalg.svd(problem.linear, full_matrices=False), device)
-    return int(min(max(PATIENCE / (2 * decomposed), 3), 1000))
+    return int(min(max(PATIENCE / decomposed, 3), 1000))
 
 
 def _of_low_rank(w: Tensor) -> tuple[Tensor, int]:
