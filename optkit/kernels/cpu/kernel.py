@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optkit.algorithms import MethodState
+from optkit.algorithms import Step as MethodStep
 from optkit.kernels.base import Kernel, Taken, Task
 from optkit.kernels.layout import dense, layout
 from optkit.kernels.plan import LIMIT, Plan
@@ -101,26 +102,26 @@ class Numba(Kernel):
         recipes: dict[Any, Recipe] = {}
         plans: dict[Cohort, Plan] = {}
         steps = [Step.of(task, recipes, plans) for task in tasks]
-        batches: dict[Any, list[int]] = {}
+        batches: dict[tuple[torch.dtype, Flags], list[int]] = {}
         for i, (task, recipe) in enumerate(steps):
-            dtype = task.w.dtype
-            batches.setdefault((dtype, recipe.flags) if recipe.in_range(dtype) else None, []).append(i)
-        taken: dict[int, Taken] = {}
-        for key, places in batches.items():
-            some = [steps[i] for i in places]
-            taken |= zip(places, [_reference(s) for s in some] if key is None else _run(some, *key), strict=True)
+            batches.setdefault((task.w.dtype, recipe.flags), []).append(i)
+        fused = {key: _for_loops(places, steps, *key) for key, places in batches.items()}
+        others = set(range(len(tasks))).difference(*fused.values())
+        new = {i: _reference(tasks[i]) for i in others}  # which may refuse: before anything changes
+        taken = {i: _put(steps[i], outcome) for i, outcome in new.items()}
+        for key, places in fused.items():
+            if places:
+                taken |= zip(places, _loop([steps[i] for i in places], *key), strict=True)
         return [taken[i] for i in range(len(tasks))]
 
 
-def _run(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
-    """Take the steps, which share one compiled loop."""
-    if not (flags.adaptive and flags.bent):
-        return _loop(steps, dtype, flags)
-    low = _least_metric(steps, dtype, flags)
-    convex = [least > step.recipe.penalty.concavity for least, step in zip(low, steps, strict=True)]
-    some = [step for step, yes in zip(steps, convex, strict=True) if yes]
-    taken = iter(_loop(some, dtype, flags) if some else [])
-    return [next(taken) if yes else _reference(step) for step, yes in zip(steps, convex, strict=True)]
+def _for_loops(places: list[int], steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[int]:
+    """The places of the steps that the loops can take, of some with the same flags."""
+    places = [i for i in places if steps[i].recipe.in_range(dtype)]
+    if not (places and flags.adaptive and flags.bent):
+        return places
+    low = _least_metric([steps[i] for i in places], dtype, flags)
+    return [i for i, least in zip(places, low, strict=True) if least > steps[i].recipe.penalty.concavity]
 
 
 def _loop(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
@@ -163,10 +164,14 @@ def _least_metric(steps: list[Step], dtype: torch.dtype, flags: Flags) -> np.nda
     return low
 
 
-def _reference(step: Step) -> Taken:
-    """The step of the parts, put into the task's arrays."""
+def _reference(task: Task) -> MethodStep:
+    """The step of the parts, which leaves the task's arrays as they are."""
+    return task.method.step(task.w, -task.grad if task.maximize else task.grad, task.state)
+
+
+def _put(step: Step, new: MethodStep) -> Taken:
+    """Put the step of the parts into the task's arrays."""
     task = step.task
-    new = task.method.step(task.w, -task.grad if task.maximize else task.grad, task.state)
     task.w.copy_(new.w)
     for old, values in zip(
         (*task.state.estimator, *task.state.preconditioner),
