@@ -26,9 +26,9 @@ from .textbook import textbook
 
 SHAPES = ((512, 512), (1024, 256), (768, 3072))
 CERTIFICATE = 1e-5  # relative to ||metric * anchor - linear||
-STEPS, SAMPLES = 200, 3  # of a run; how many more steps that the others solve, too
+STEPS, SAMPLES = 200, 2  # of a run; how many more steps that the others solve, too
 ROUNDING = 1e-6  # singular values below this part of the largest are zeros
-PATIENCE = 30.0  # seconds that each of the others gets for a sample, about; 3 iterations in any case
+PATIENCE = 10.0  # seconds that each of the others gets for a sample, about; 3 iterations in any case
 SECONDS = 60.0  # after which a run ends early
 MOST = 100  # iterations of RAMDA's solver in a step
 FIRST = SubgradientNorm(1e-5, max_iterations=20)  # of the first step, before which there is no scale for a tolerance

@@ -14,7 +14,7 @@ from optkit.kernels.layout import layout
 STRETCH = 1 << 16
 """Entries of a job where psi is separable, and where the groups lie each in one stretch."""
 LONG = 32
-"""Entries that a group in one stretch of memory has at least; shorter ones lie in panels of one row."""
+"""Entries of a group in one run of memory, at least; shorter ones lie in panels of one row."""
 WIDEST, NARROWEST = 1 << 13, 1 << 8
 """Columns of a panel, which is as wide as it can be: many rows that are shorter than some pages of memory cost as much
 as whole pages."""
@@ -33,6 +33,12 @@ class Geometry(NamedTuple):
         known = None if self.axes is None else layout(self.shape, self.strides, self.axes)
         return 0 if known is None else known.batches * known.groups
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether each group is a run of neighbouring entries, and long enough for a loop of its own."""
+        known = None if self.axes is None else layout(self.shape, self.strides, self.axes)
+        return known is not None and known.rows == 1 and known.run >= LONG
+
     def jobs(self, share: int, threads: int) -> list[tuple[int, ...]]:
         """(offset, offset of theta, rows, stride, length, run), in entries, of each.  share: entries of a fair one."""
         size = math.prod(self.shape)
@@ -43,7 +49,7 @@ class Geometry(NamedTuple):
             return []
         batches, rows, groups, run = known
         pieces = min(threads, -(-rows * groups * run // share))
-        widest = STRETCH if rows == 1 and run >= LONG else WIDEST
+        widest = STRETCH if self.in_runs else WIDEST
         each = max(NARROWEST // run, 1, min(widest // run, -(-groups // pieces)))
         each = -(-groups // -(-groups // each))  # of about the same width
         return [
@@ -58,7 +64,7 @@ class Jobs:
     """The jobs of a list of tensors, the longest first.
 
     task: the place in the list, of each job;  offsets: in entries, of its seven arrays;  shapes: rows, stride, length,
-    run;  widest: the longest length of a panel.
+    run;  widest: the longest length.
     """
 
     task: np.ndarray
@@ -85,8 +91,7 @@ def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
     table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     offsets = np.repeat(table[:, 1:2], 7, axis=1)
     offsets[:, 6] = table[:, 2]
-    in_panels = (table[:, 3] > 1) | (table[:, 6] < LONG)
-    return Jobs(table[:, 0], offsets, table[:, 3:], int(table[in_panels, 5].max(initial=1)))
+    return Jobs(table[:, 0], offsets, table[:, 3:], int(table[:, 5].max(initial=1)))
 
 
 @lru_cache(maxsize=256)

@@ -16,9 +16,9 @@ from collections import namedtuple
 from numba import njit
 
 from .functions import FAST, STRICT
-from .memory import load, pointer, store
+from .memory import load, pointer, store, take
 from .newton import sharp
-from .subproblem import PASSES, missed, move, quotient, refine, step, weigh
+from .subproblem import PASSES, missed, move, quotient, refine, step, unpack, weigh
 
 BLOCK = 64
 """Rows whose moments are added up in the dtype of the arrays before they go to the float64 totals."""
@@ -243,3 +243,17 @@ def panel(groups, rows, stride, run, theta_, at, k, result, scratch, like, toler
         store(theta_, j, load(total.theta, j))
     square, worst = average(groups, rows, stride, run, at, to, k, total, flags)
     result[0], result[1], result[2] = square, passes + 1, worst
+
+
+@njit(**STRICT)
+def panels(jobs, numbers, results, counter, scratch, like, tolerance, flags):
+    """Take jobs until there are none.  scratch: SCRATCH lines of as many float64 numbers as the longest panel has;
+    flags: see recipes.py."""
+    while True:
+        j = take(counter)
+        if j >= jobs.shape[0]:
+            return
+        at, k = unpack(jobs[j], numbers[jobs[j, 0]], like)
+        theta = pointer(jobs[j, 7], like, "theta")
+        rows, stride, length, run = jobs[j, 8], jobs[j, 9], jobs[j, 10], jobs[j, 11]
+        panel(length // run, rows, stride, run, theta, at, k, results[j], scratch, like, tolerance, flags)

@@ -37,9 +37,10 @@ Flag: TypeAlias = Literal[True, 2] | None
 class Flags(NamedTuple):
     """Which loop, by what there is: the type of a flag decides, when the loop is compiled.
 
-    grouped: groups;  adaptive: a metric with entries;  cube: which are cube roots (2: also of denormals), else square
-    roots;  top: of the largest so far;  anchored: the anchor is W_0;  plain: m and u are sums, and linear is m;  firm,
-    binary: MCP, Binary;  inner, bent: in groups, a penalty of entries too, and a concave one.
+    grouped: groups (2: each in one run of memory);  adaptive: a metric with entries;  cube: which are cube roots (2:
+    also of denormals), else square roots;  top: of the largest so far;  anchored: the anchor is W_0;  plain: m and u
+    are sums, and linear is m;  firm, binary: MCP, Binary;  inner, bent: in groups, a penalty of entries too, and a
+    concave one.
     """
 
     grouped: Flag
@@ -72,8 +73,9 @@ class Recipe(NamedTuple):
         psi = penalty(cohort.method.psi, p.weight, shape)
         grouped, adaptive = psi.kind == "groups", p.root != "none"
         plain = p.keep == p.out == 1 and (p.keep_square == 1 or not adaptive)
+        place = Geometry(shape, strides, psi.axes) if grouped else Geometry((math.prod(shape),), (1,), None)
         flags = Flags(
-            grouped=grouped or None,
+            grouped=None if not grouped else 2 if place.in_runs else True,
             adaptive=adaptive or None,
             cube=None if p.root != "cube" else True if p.epsilon >= COARSE else 2,
             top=p.root == "largest" or None,
@@ -88,7 +90,6 @@ class Recipe(NamedTuple):
         sums = p.keep, gain, p.out, p.keep_square, p.gain_square, p.correction, p.epsilon, p.decay, p.average, p.weight
         listed = *sums, psi.first, psi.level if grouped else psi.second, psi.concavity
         numbers = *listed, 1 - p.average  # computed in the loop it would be factored out, with another rounding
-        place = Geometry(shape, strides, psi.axes) if grouped else Geometry((math.prod(shape),), (1,), None)
         return cls(p, psi, place, flags, numbers)
 
     def in_range(self, dtype: torch.dtype) -> bool:

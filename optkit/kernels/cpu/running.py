@@ -33,22 +33,31 @@ def run(
 
     addresses: (tensors, 7);  numbers: (tensors, 14).
     """
-    from .entries import entries
-    from .groups import groups
-    from .panels import SCRATCH
-
     like, count = np.zeros(1, NUMPY[dtype]), len(addresses)
     table = jobs.table(addresses, like.itemsize)
     results, widest = np.zeros((len(table), 3)), -(-jobs.widest // PAGE) * PAGE + STAGGER
+    loop: Any
+    if flags.grouped is None:
+        from .entries import entries as loop
 
-    def work(table: np.ndarray, counter: np.ndarray) -> None:
-        if flags.grouped:
+        def work(table: np.ndarray, counter: np.ndarray) -> None:
+            loop(table, numbers, counter, like, flags)
+
+    elif flags.grouped is True:
+        from .panels import SCRATCH
+        from .panels import panels as loop
+
+        def work(table: np.ndarray, counter: np.ndarray) -> None:
             scratch = np.empty((SCRATCH, widest))
-            groups(table, numbers, results, counter, scratch, like, TOLERANCE[dtype], flags)
-        else:
-            entries(table, numbers, counter, like, flags)
+            loop(table, numbers, results, counter, scratch, like, TOLERANCE[dtype], flags)
 
-    share(work, table, groups if flags.grouped else entries, (dtype, flags))
+    else:
+        from .runs import runs as loop
+
+        def work(table: np.ndarray, counter: np.ndarray) -> None:
+            loop(table, numbers, results, counter, like, TOLERANCE[dtype], flags)
+
+    share(work, table, loop, (dtype, flags))
     passes, worst = np.ones(count), np.zeros(count)
     if not flags.grouped:
         return worst, passes, worst

@@ -9,8 +9,8 @@ from __future__ import annotations
 from numba import njit
 
 from .functions import STRICT, SUMS
-from .memory import load, store
-from .subproblem import PASSES, missed, move, quotient, refine, step, weigh
+from .memory import load, pointer, store, take
+from .subproblem import PASSES, missed, move, quotient, refine, step, unpack, weigh
 
 CHUNK = 4096
 """Entries whose moments are added up in the dtype of the arrays, in many lanes, before they go to float64 totals."""
@@ -75,7 +75,7 @@ def solve(begin, end, theta, at, k, like, tolerance, flags):
 
 
 @njit(**STRICT)
-def runs(groups, run, theta_, at, k, result, like, tolerance, flags):
+def neighbours(groups, run, theta_, at, k, result, like, tolerance, flags):
     """The step of neighbouring groups.  result: squared residual, passes, largest |sqrt(h) - 1|."""
     dtype = like.dtype.type
     zero, one = dtype(0), dtype(1)
@@ -95,3 +95,16 @@ def runs(groups, run, theta_, at, k, result, like, tolerance, flags):
             worst = max(worst, gap)
         most = max(most, passes)
     result[0], result[1], result[2] = square, most + 1, worst
+
+
+@njit(**STRICT)
+def runs(jobs, numbers, results, counter, like, tolerance, flags):
+    """Take jobs until there are none.  flags: see recipes.py."""
+    while True:
+        j = take(counter)
+        if j >= jobs.shape[0]:
+            return
+        at, k = unpack(jobs[j], numbers[jobs[j, 0]], like)
+        theta = pointer(jobs[j, 7], like, "theta")
+        length, run = jobs[j, 10], jobs[j, 11]
+        neighbours(length // run, run, theta, at, k, results[j], like, tolerance, flags)

@@ -13,7 +13,7 @@ from collections import namedtuple
 from numba import njit
 
 from .functions import INNER, STRICT, inverse, metric, soft
-from .memory import load, store
+from .memory import load, pointer, store
 from .newton import following
 
 PASSES = 30
@@ -23,6 +23,38 @@ Arrays = namedtuple("Arrays", "w anchor grad m u top")
 Numbers = namedtuple(
     "Numbers", "keep gain out keep_square gain_square correction epsilon decay average lam level concavity rest per_lam"
 )
+
+
+@njit(**STRICT)
+def unpack(job, number, like):
+    """The pointers to the arrays of a job, and its numbers in their dtype."""
+    _, at_w, at_anchor, at_grad, at_m, at_u, at_top, _, _, _, _, _ = job
+    at = Arrays(
+        pointer(at_w, like, "w"),
+        pointer(at_anchor, like, "anchor"),
+        pointer(at_grad, like, "grad"),
+        pointer(at_m, like, "m"),
+        pointer(at_u, like, "u"),
+        pointer(at_top, like, "top"),
+    )
+    dtype = like.dtype.type
+    k = Numbers(
+        dtype(number[0]),
+        dtype(number[1]),
+        dtype(number[2]),
+        dtype(number[3]),
+        dtype(number[4]),
+        dtype(number[5]),
+        dtype(number[6]),
+        dtype(number[7]),
+        dtype(number[8]),
+        dtype(number[10]),
+        dtype(number[11]),
+        dtype(number[12]),
+        dtype(number[13]),
+        dtype(1 / number[10]),
+    )
+    return at, k
 
 
 @njit(**INNER)
