@@ -17,13 +17,20 @@ from .contestants import FOREACH, FUSED
 from .settings import Settings
 from .table import Table
 
-TEXT = f"""\
-Written by `{{command}}`. Times are medians; those that a ratio is made of were measured in the same process, in rounds
-in which the competitors take turns, so that a machine that is busy for a while is busy for all of them.
+TEXT = """\
+Written by
 
+    {command}
+
+Times are medians; those that a ratio is made of were measured in the same process, in rounds in which the competitors
+take turns, so that a machine that is busy for a while is busy for all of them. To compare two commits:
+`pytest tests/benchmarks --benchmark-only --benchmark-autosave` at one of them, and the same with `--benchmark-compare`
+at the other.
+"""
+STEPS = f"""
 In the tables of steps, every optimizer has weights of its own, normal numbers of size 0.02, and all have the same
-gradients: two sets that take turns, normal numbers whose size rises with the input channel or column from 0 to 0.02, so
-that some groups become zero. Learning rates and RAMDA's sparsity are those of the RAMDA paper on ImageNet. float32
+gradients: two sets that take turns, normal numbers whose size rises from 0 to 0.02 from one group to the next, so that
+some groups become zero. Learning rates and RAMDA's sparsity are those of the RAMDA paper on ImageNet. float32
 throughout. The columns:
 
 - **ms**: a step. **± %**: half the interquartile range of the rounds.
@@ -37,9 +44,6 @@ throughout. The columns:
   of all tensors, at the step after those that are timed.
 - **steps**: which steps are timed. **n**: the number of rounds. A round is several steps in a row where one takes less
   than 2 ms; slow optimizers have fewer rounds, and fewer steps before them.
-
-To compare two commits: `pytest tests/benchmarks --benchmark-only --benchmark-autosave` at one of them, and the same
-with `--benchmark-compare` at the other.
 """
 
 
@@ -69,7 +73,9 @@ def page(measured: Sequence[Table], settings: Settings, command: str, before: fl
     """Markdown.  command: what writes it;  before: the load at the beginning."""
     known = machine(settings.device, settings.kernel) | {"load before": f"{before:.1f}"}
     facts = "\n".join(f"* {name}: {value}" for name, value in known.items())
-    head = f"# Benchmarks\n\n{TEXT.format(command=command)}\n{facts}"
+    columns = [column.title for table in measured for column in table.columns]
+    text = TEXT.format(command=command) + (STEPS if "/ fused AdamW" in columns else "")
+    head = f"# Benchmarks\n\n{text}\n{facts}"
     return "\n\n".join([head, *(table.markdown() for table in told_once(measured))]) + "\n"
 
 
