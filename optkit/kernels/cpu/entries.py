@@ -14,7 +14,8 @@ LARGE = 1e38
 @njit(**FAST)
 def stretch(job, number, like, flags):
     """One stretch of entries.  job, number: rows of the tables of running.py, in the order of unpacking."""
-    _, at_w, at_anchor, at_grad, at_m, at_u, at_top, _, _, _, length, _ = job
+    _, at_w, at_anchor, at_grad, at_m, at_u, at_top = job[:7]
+    length = job[10]
     dtype = like.dtype.type
     keep, gain, out = dtype(number[0]), dtype(number[1]), dtype(number[2])
     keep_square, gain_square = dtype(number[3]), dtype(number[4])
@@ -49,7 +50,7 @@ def stretch(job, number, like, flags):
 def entries(jobs, numbers, counter, like, flags):
     """Take jobs until there are none.  flags: see recipes.py."""
     while True:
-        j = take(counter)
+        j = take(counter, 0)
         if j >= jobs.shape[0]:
             return
         stretch(jobs[j], numbers[jobs[j, 0]], like, flags)
@@ -62,7 +63,7 @@ def largest(jobs, found, counter):
     integer = found.dtype.type  # without which every operation would be one of 64 bits
     mask = integer(2 ** (8 * found.itemsize - 1) - 1)
     while True:
-        j = take(counter)
+        j = take(counter, 0)
         if j >= jobs.shape[0]:
             return
         grad_ = pointer(jobs[j, 3], found, "grad")
@@ -77,7 +78,7 @@ def largest(jobs, found, counter):
 def least(jobs, numbers, found, counter, like, flags):
     """found[j] = the smallest entry of the metric after the update of job j, which changes nothing."""
     while True:
-        j = take(counter)
+        j = take(counter, 0)
         if j >= jobs.shape[0]:
             return
         found[j] = smallest(jobs[j], numbers[jobs[j, 0]], like, flags)

@@ -18,6 +18,10 @@ LONG = 32
 WIDEST, NARROWEST = 1 << 13, 1 << 8
 """Columns of a panel, which is as wide as it can be: many rows that are shorter than some pages of memory cost as much
 as whole pages."""
+THIN, PIECES = 64, 2
+"""Rows of a piece of a panel, at least, and pieces for each thread, at most."""
+BOARD = 5
+"""Lines of a board, where the pieces of a panel put their sums, for each piece; and there is one more."""
 
 
 class Geometry(NamedTuple):
@@ -39,38 +43,86 @@ class Geometry(NamedTuple):
         known = None if self.axes is None else layout(self.shape, self.strides, self.axes)
         return known is not None and known.rows == 1 and known.run >= LONG
 
-    def jobs(self, share: int, threads: int) -> list[tuple[int, ...]]:
-        """(offset, offset of theta, rows, stride, length, run), in entries, of each.  share: entries of a fair one."""
+    def panels(self, share: int, threads: int) -> list[Panel]:
+        """The pieces of memory that are worked on apart.  share: entries of a fair one."""
         size = math.prod(self.shape)
         if self.axes is None:
-            return [(begin, 0, 1, 0, min(STRETCH, size - begin), 1) for begin in range(0, size, STRETCH)]
+            return [Panel(begin, 0, 1, 0, min(STRETCH, size - begin), 1, 1) for begin in range(0, size, STRETCH)]
         known = layout(self.shape, self.strides, self.axes)
         if known is None or not size:
             return []
         batches, rows, groups, run = known
-        pieces = min(threads, -(-rows * groups * run // share))
+        wanted = min(PIECES * threads, -(-rows * groups * run // share))
+        pieces = max(1, min(wanted, rows // THIN))
         widest = STRETCH if self.in_runs else WIDEST
-        each = max(NARROWEST // run, 1, min(widest // run, -(-groups // pieces)))
+        across = 1 if pieces > 1 else min(threads, wanted)
+        each = max(NARROWEST // run, 1, min(widest // run, -(-groups // across)))
         each = -(-groups // -(-groups // each))  # of about the same width
         return [
-            ((b * rows * groups + j) * run, b * groups + j, rows, groups * run, min(each, groups - j) * run, run)
+            Panel(
+                ((b * rows * groups + j) * run),
+                b * groups + j,
+                rows,
+                groups * run,
+                min(each, groups - j) * run,
+                run,
+                pieces,
+            )
             for b in range(batches)
             for j in range(0, groups, each)
         ]
 
 
+class Panel(NamedTuple):
+    """Rows of neighbouring entries.  offset, theta: where it begins, in entries and in groups;  pieces: into how many
+    its rows are cut."""
+
+    offset: int
+    theta: int
+    rows: int
+    stride: int
+    length: int
+    run: int
+    pieces: int
+
+    @property
+    def board(self) -> int:
+        """Numbers that the pieces share."""
+        return (BOARD * self.pieces + 1) * (self.length // self.run) if self.pieces > 1 else 0
+
+
 @dataclass(frozen=True, eq=False)
 class Jobs:
-    """The jobs of a list of tensors, the longest first.
+    """The jobs of a list of tensors, the longest panel first.
 
-    task: the place in the list, of each job;  offsets: in entries, of its seven arrays;  shapes: rows, stride, length,
-    run;  widest: the longest length.
+    task: the place in the list, of each job;  offsets: in entries, of its seven arrays;  shapes: rows, stride, length
+    and run of its panel, the panel's number, which piece of how many, whether it is the second pass of that piece, and
+    where the panel's board begins;  widest: the longest length;  panels: how many;  board: numbers on all boards.
     """
 
     task: np.ndarray
     offsets: np.ndarray
     shapes: np.ndarray
     widest: int
+    panels: int
+    board: int
+
+    @classmethod
+    def of(cls, panels: list[tuple[int, Panel]]) -> Jobs:
+        """panels: with the place of the tensor in the list."""
+        rows, board = [], 0
+        for number, (task, panel) in enumerate(sorted(panels, key=lambda each: -each[1].rows * each[1].length)):
+            passes = (0, 1) if panel.pieces > 1 else (0,)
+            rows += [
+                (task, *panel[:6], number, piece, panel.pieces, second, board)
+                for second in passes
+                for piece in range(panel.pieces)
+            ]
+            board += panel.board
+        table = np.array(rows, dtype=np.int64).reshape(-1, 12)
+        offsets = np.repeat(table[:, 1:2], 7, axis=1)
+        offsets[:, 6] = table[:, 2]
+        return cls(table[:, 0], offsets, table[:, 3:], int(table[:, 5].max(initial=1)), len(panels), board)
 
     def table(self, addresses: np.ndarray, itemsize: int) -> np.ndarray:
         """One row a job, as the loops unpack it.  addresses: (tensors, 7)."""
@@ -82,16 +134,12 @@ class Jobs:
 def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
     """Cut the tensors into jobs of half of what a thread has to do, unless that makes too many or too small ones.
 
-    Stretches are of STRETCH entries. A tensor, or a batch of it, is cut into no more panels than there are threads, as
-    long as they are not wider than WIDEST, nor into ones narrower than NARROWEST: threads may remain without work.
+    Stretches are of STRETCH entries. A tensor, or a batch of it, of more than that is cut into pieces of at least THIN
+    rows; of fewer rows, into no more panels than there are threads, as long as they are not wider than WIDEST, nor into
+    ones narrower than NARROWEST: threads may remain without work.
     """
-    share = max(1, sum(math.prod(g.shape) for g in geometries) // (2 * threads))
-    rows = [(i, *job) for i, g in enumerate(geometries) for job in g.jobs(share, threads)]
-    rows.sort(key=lambda row: -row[3] * row[5])
-    table = np.array(rows, dtype=np.int64).reshape(-1, 7)
-    offsets = np.repeat(table[:, 1:2], 7, axis=1)
-    offsets[:, 6] = table[:, 2]
-    return Jobs(table[:, 0], offsets, table[:, 3:], int(table[:, 5].max(initial=1)))
+    share = max(1, sum(math.prod(g.shape) for g in geometries) // (PIECES * threads))
+    return Jobs.of([(i, panel) for i, g in enumerate(geometries) for panel in g.panels(share, threads)])
 
 
 @lru_cache(maxsize=256)

@@ -7,10 +7,11 @@ part of its type, and loads and stores of different roles carry LLVM's scoped no
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
@@ -41,6 +42,7 @@ ROLES = (
     "total free",
     "next",
     "open",
+    "board",
 )
 """Arrays of different roles share no memory."""
 
@@ -104,15 +106,45 @@ def store(typingctx: Any, p: Any, i: Any, x: Any) -> Any:
 
 
 @_intrinsic
-def take(typingctx: Any, counter: Any) -> Any:
-    """counter[0], an integer that is 1 higher afterwards, in one step for all threads."""
+def take(typingctx: Any, counters: Any, i: Any) -> Any:
+    """counters[i], an integer that is 1 higher afterwards, in one step for all threads. What a thread wrote before it
+    is seen by those that take later."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
         one = ir.Constant(cgutils.intp_t, 1)
-        return builder.atomic_rmw("add", array.data, one, "monotonic")
+        return builder.atomic_rmw("add", _place(context, builder, signature, args), one, "acq_rel")
 
-    return types.intp(counter), codegen
+    return types.intp(counters, types.intp), codegen
+
+
+@_intrinsic
+def look(typingctx: Any, counters: Any, i: Any) -> Any:
+    """counters[i], with all that was written before it was taken last."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(_place(context, builder, signature, args), "acquire", 8)
+
+    return types.intp(counters, types.intp), codegen
+
+
+if sys.platform == "win32":
+
+    @njit
+    def pause() -> None:
+        """Nothing."""
+
+else:
+    _yield = types.ExternalFunction("sched_yield", types.intc())
+
+    @njit(nogil=True)
+    def pause() -> None:
+        """Let others have the core, if they wait for it."""
+        _yield()
+
+
+def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    return builder.gep(array.data, [args[1]], inbounds=True)
 
 
 def _cast(source: Any, target: Any) -> Any:

@@ -1,139 +1,30 @@
 """Groups that lie in columns: two passes over memory from the gradient to the new weights.
 
-A panel is `rows` rows of `length` neighbouring entries, which are whole groups of `run` entries in each row. The first
-pass runs along the rows, updates the sums and adds up the moments of each column's secular equation at the theta of the
-last step; a step in theta for each group follows; the second pass computes the point again and writes the average. As
-long as theta moves little, that is exact (see newton.py). Else the moments are taken again, of all columns or of the
-few groups that are not settled.
+The first pass runs along the rows of a panel, updates the sums and adds up the moments of each column's secular
+equation at the theta of the last step; a step in theta for each group follows; the second pass computes the point again
+and writes the average. As long as theta moves little, that is exact (see newton.py). Else the moments are taken again,
+of all columns or of the few groups that are not settled.
+
+A panel may be cut into pieces, of some rows each, for several threads: the jobs of the first pass come before those of
+the second in the list. Whoever ends the last of the first solves for theta, while those of the second wait.
 """
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 
 from numba import njit
 
-from .functions import FAST, STRICT
-from .memory import load, pointer, store, take
+from .columns import average, lines, spread, take_moments
+from .functions import STRICT
+from .jobs import BOARD
+from .memory import load, look, pause, pointer, store, take
 from .newton import sharp
-from .subproblem import PASSES, missed, move, quotient, refine, step, unpack, weigh
+from .subproblem import PASSES, missed, refine, step, unpack
 
-BLOCK = 64
-"""Rows whose moments are added up in the dtype of the arrays before they go to the float64 totals."""
 FEW = 16
 """One of so many groups may be open for the moments to be taken group by group."""
-SCRATCH = 15
-"""Lines of scratch memory: Columns and Totals."""
-
-Columns = namedtuple("Columns", "h m1 m2 m3 free column lam bent")
-"""Of each column: moments, theta (`column`), threshold and concavity, which are 0 beyond the bend of the penalty. The
-average weight times theta is in the place of m1 in the last pass."""
-Totals = namedtuple("Totals", "h m1 m2 m3 free theta open")
-"""In float64: the moments of each column, then of each group; its next theta; and whether that is to be sought still
-(1), is the root (0), or the norm of a group beyond the bend (-1)."""
-
-
-@njit(**FAST)
-def accumulate(i0, i1, stride, length, at, to, k, update, flags):
-    """Add the rows i0 <= i < i1 to the moments of the columns; with `update` the sums are brought up to date first."""
-    for i in range(i0, i1):
-        for c in range(length):
-            reach, q, x = weigh(i * stride + c, load(to.column, c), at, k, update, flags)
-            if flags.bent is not None:
-                store(to.free, c, load(to.free, c) + reach * reach)
-            q = q * q
-            store(to.h, c, load(to.h, c) + q)
-            if flags.adaptive is not None:
-                q = q * x
-                store(to.m1, c, load(to.m1, c) + q)
-                q = q * x
-                store(to.m2, c, load(to.m2, c) + q)
-                store(to.m3, c, load(to.m3, c) + q * x)
-
-
-@njit(**FAST)
-def write(i0, i1, stride, length, at, to, k, flags):
-    """Average the solution into w, in the rows i0 <= i < i1, and add up h at the last theta."""
-    rest = k.decay * k.rest
-    for i in range(i0, i1):
-        for c in range(length):
-            q = quotient(i * stride + c, load(to.column, c), load(to.lam, c), load(to.bent, c), at, k, flags)
-            store(to.h, c, load(to.h, c) + q * q)
-            move(i * stride + c, q, rest, load(to.m1, c), at)
-
-
-@njit(**STRICT)
-def clear(to, total, length):
-    """All moments 0."""
-    for c in range(length):
-        store(to.h, c, 0.0)
-        store(to.m1, c, 0.0)
-        store(to.m2, c, 0.0)
-        store(to.m3, c, 0.0)
-        store(to.free, c, 0.0)
-        store(total.h, c, 0.0)
-        store(total.m1, c, 0.0)
-        store(total.m2, c, 0.0)
-        store(total.m3, c, 0.0)
-        store(total.free, c, 0.0)
-
-
-@njit(**STRICT)
-def flush(to, total, length):
-    """Move the moments to the totals."""
-    for c in range(length):
-        store(total.h, c, load(total.h, c) + load(to.h, c))
-        store(total.m1, c, load(total.m1, c) + load(to.m1, c))
-        store(total.m2, c, load(total.m2, c) + load(to.m2, c))
-        store(total.m3, c, load(total.m3, c) + load(to.m3, c))
-        store(total.free, c, load(total.free, c) + load(to.free, c))
-        store(to.h, c, 0.0)
-        store(to.m1, c, 0.0)
-        store(to.m2, c, 0.0)
-        store(to.m3, c, 0.0)
-        store(to.free, c, 0.0)
-
-
-@njit(**STRICT)
-def gather(groups, run, total):
-    """From the moments of columns those of groups, in place."""
-    for j in range(groups):
-        h, m1, m2, m3, free = 0.0, 0.0, 0.0, 0.0, 0.0
-        for c in range(j * run, (j + 1) * run):
-            h += load(total.h, c)
-            m1 += load(total.m1, c)
-            m2 += load(total.m2, c)
-            m3 += load(total.m3, c)
-            free += load(total.free, c)
-        store(total.h, j, h)
-        store(total.m1, j, m1)
-        store(total.m2, j, m2)
-        store(total.m3, j, m3)
-        store(total.free, j, free)
-
-
-@njit(**STRICT)
-def take_moments(groups, rows, stride, run, at, to, k, total, update, flags):
-    """The moments of all groups."""
-    length = groups * run
-    clear(to, total, length)
-    for i in range(0, rows, BLOCK):
-        accumulate(i, min(i + BLOCK, rows), stride, length, at, to, k, update, flags)
-        flush(to, total, length)
-    if run > 1:
-        gather(groups, run, total)
-
-
-@njit(**STRICT)
-def spread(j, run, theta, flat, to, k, flags):
-    """Put the theta of group j into its columns."""
-    for c in range(j * run, (j + 1) * run):
-        store(to.column, c, 1.0 if flat else theta)
-        if flags.bent is not None:
-            store(to.lam, c, 0.0 if flat else k.lam)
-            store(to.bent, c, 0.0 if flat else k.concavity)
 
 
 @njit(**STRICT)
@@ -171,12 +62,11 @@ def settle(groups, run, to, k, total, tolerance, flags):
 
 @njit(**STRICT)
 def solve(groups, rows, stride, run, at, to, k, total, tolerance, flags):
-    """Update the sums and find theta of all groups; returns the passes over the panel."""
-    take_moments(groups, rows, stride, run, at, to, k, total, True, flags)
+    """Find theta of all groups from their moments; returns the passes over the panel."""
     passes = 1
     left = settle(groups, run, to, k, total, tolerance, flags)
     while left * FEW > groups and passes < PASSES and flags.adaptive is not None:
-        take_moments(groups, rows, stride, run, at, to, k, total, None, flags)
+        take_moments(groups, 0, rows, stride, run, at, to, k, total, None, flags)
         passes += 1
         left = settle(groups, run, to, k, total, tolerance, flags)
     for j in range(groups):
@@ -190,70 +80,94 @@ def solve(groups, rows, stride, run, at, to, k, total, tolerance, flags):
 
 
 @njit(**STRICT)
-def average(groups, rows, stride, run, at, to, k, total, flags):
-    """Average the solution into w. Returns the squared residual and the largest |sqrt(h) - 1|."""
-    length = groups * run
-    clear(to, total, length)
-    for c in range(length):
-        store(to.m1, c, k.average * load(to.column, c))
-    for i in range((rows - 1) // BLOCK * BLOCK, -1, -BLOCK):  # what was read last is still near
-        write(i, min(i + BLOCK, rows), stride, length, at, to, k, flags)
-        for c in range(length):
-            store(total.h, c, load(total.h, c) + load(to.h, c))
-            store(to.h, c, 0.0)
+def residual(groups, theta_, k, total, flags):
+    """The squared residual and the largest |sqrt(h) - 1|."""
     square, worst = 0.0, 0.0
     for j in range(groups):
-        if load(total.open, j) == 0 and not load(to.column, j * run) <= 0:  # NaN is no solution
-            h = 0.0
-            for c in range(j * run, (j + 1) * run):
-                h += load(total.h, c)
-            gap = missed(h)
+        if load(total.open, j) == 0 and not load(theta_, j) <= 0:  # NaN is no solution
+            gap = missed(load(total.h, j))
             square += (float(k.lam) * gap) ** 2
             worst = max(worst, gap)
     return square, worst
 
 
 @njit(**STRICT)
-def panel(groups, rows, stride, run, theta_, at, k, result, scratch, like, tolerance, flags):
-    """The step of one panel.  result: squared residual, passes over the panel, largest |sqrt(h) - 1|."""
-    base, size = scratch.ctypes.data, 8 * scratch.shape[1]
-    to = Columns(
-        pointer(base, like, "h"),
-        pointer(base + size, like, "m1"),
-        pointer(base + 2 * size, like, "m2"),
-        pointer(base + 3 * size, like, "m3"),
-        pointer(base + 4 * size, like, "free"),
-        pointer(base + 5 * size, like, "column"),
-        pointer(base + 6 * size, like, "lam"),
-        pointer(base + 7 * size, like, "bent"),
-    )
-    total = Totals(
-        pointer(base + 8 * size, scratch, "total h"),
-        pointer(base + 9 * size, scratch, "total m1"),
-        pointer(base + 10 * size, scratch, "total m2"),
-        pointer(base + 11 * size, scratch, "total m3"),
-        pointer(base + 12 * size, scratch, "total free"),
-        pointer(base + 13 * size, scratch, "next"),
-        pointer(base + 14 * size, scratch, "open"),
-    )
+def post(groups, piece, total, board):
+    """Put the sums of a piece on the board."""
     for j in range(groups):
-        spread(j, run, load(theta_, j), False, to, k, flags)
-    passes = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags)
-    for j in range(groups):
-        store(theta_, j, load(total.theta, j))
-    square, worst = average(groups, rows, stride, run, at, to, k, total, flags)
-    result[0], result[1], result[2] = square, passes + 1, worst
+        store(board, (BOARD * piece) * groups + j, load(total.h, j))
+        store(board, (BOARD * piece + 1) * groups + j, load(total.m1, j))
+        store(board, (BOARD * piece + 2) * groups + j, load(total.m2, j))
+        store(board, (BOARD * piece + 3) * groups + j, load(total.m3, j))
+        store(board, (BOARD * piece + 4) * groups + j, load(total.free, j))
 
 
 @njit(**STRICT)
-def panels(jobs, numbers, results, counter, scratch, like, tolerance, flags):
-    """Take jobs until there are none.  scratch: SCRATCH lines of as many float64 numbers as the longest panel has;
-    flags: see recipes.py."""
+def collect(groups, pieces, total, board):
+    """The sums of all pieces, in the order of the rows whoever came first."""
+    for j in range(groups):
+        h, m1, m2, m3, free = 0.0, 0.0, 0.0, 0.0, 0.0
+        for piece in range(pieces):
+            h += load(board, (BOARD * piece) * groups + j)
+            m1 += load(board, (BOARD * piece + 1) * groups + j)
+            m2 += load(board, (BOARD * piece + 2) * groups + j)
+            m3 += load(board, (BOARD * piece + 3) * groups + j)
+            free += load(board, (BOARD * piece + 4) * groups + j)
+        store(total.h, j, h)
+        store(total.m1, j, m1)
+        store(total.m2, j, m2)
+        store(total.m3, j, m3)
+        store(total.free, j, free)
+
+
+@njit(**STRICT)
+def panel(job, number, result, boards, done, to, total, like, tolerance, flags):
+    """One job.  result: squared residual, passes over the panel, largest |sqrt(h) - 1|, from the last of its jobs.
+    done: how many jobs of each panel are done, and one more when theta is known."""
+    at, k = unpack(job, number, like)
+    theta_ = pointer(job[7], like, "theta")
+    rows, stride, length, run, number_of, piece, pieces, second, place = job[8:]
+    groups, begin, end = length // run, rows * piece // pieces, rows * (piece + 1) // pieces
+    board = pointer(boards.ctypes.data + 8 * place, boards, "board")
+    known = BOARD * pieces * groups
+    if not second:
+        for j in range(groups):
+            spread(j, run, load(theta_, j), False, to, k, flags)
+        take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
+        if pieces > 1:
+            post(groups, piece, total, board)
+            if take(done, number_of) < pieces - 1:
+                return
+            collect(groups, pieces, total, board)
+        result[1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
+        for j in range(groups):
+            store(theta_, j, load(total.theta, j))
+        if pieces > 1:
+            for j in range(groups):
+                store(board, known + j, load(total.open, j))
+            take(done, number_of)
+            return
+    else:
+        while look(done, number_of) <= pieces:
+            pause()
+        for j in range(groups):
+            store(total.open, j, load(board, known + j))
+            spread(j, run, load(theta_, j), load(total.open, j) < 0, to, k, flags)
+    average(groups, begin, end, stride, run, at, to, k, total, flags)
+    if pieces > 1:
+        post(groups, piece, total, board)
+        if take(done, number_of) < 2 * pieces:
+            return
+        collect(groups, pieces, total, board)
+    result[0], result[2] = residual(groups, theta_, k, total, flags)
+
+
+@njit(**STRICT)
+def panels(jobs, numbers, results, boards, done, counter, scratch, like, tolerance, flags):
+    """Take jobs until there are none.  flags: see recipes.py."""
+    to, total = lines(scratch, like)
     while True:
-        j = take(counter)
+        j = take(counter, 0)
         if j >= jobs.shape[0]:
             return
-        at, k = unpack(jobs[j], numbers[jobs[j, 0]], like)
-        theta = pointer(jobs[j, 7], like, "theta")
-        rows, stride, length, run = jobs[j, 8], jobs[j, 9], jobs[j, 10], jobs[j, 11]
-        panel(length // run, rows, stride, run, theta, at, k, results[j], scratch, like, tolerance, flags)
+        panel(jobs[j], numbers[jobs[j, 0]], results[j], boards, done, to, total, like, tolerance, flags)

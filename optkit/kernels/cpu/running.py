@@ -44,12 +44,14 @@ def run(
             loop(table, numbers, counter, like, flags)
 
     elif flags.grouped is True:
-        from .panels import SCRATCH
+        from .columns import SCRATCH
         from .panels import panels as loop
+
+        boards, done = np.empty(max(1, jobs.board)), np.zeros(jobs.panels, np.int64)
 
         def work(table: np.ndarray, counter: np.ndarray) -> None:
             scratch = np.empty((SCRATCH, widest))
-            loop(table, numbers, results, counter, scratch, like, TOLERANCE[dtype], flags)
+            loop(table, numbers, results, boards, done, counter, scratch, like, TOLERANCE[dtype], flags)
 
     else:
         from .runs import runs as loop

@@ -101,7 +101,7 @@ def neighbours(groups, run, theta_, at, k, result, like, tolerance, flags):
 def runs(jobs, numbers, results, counter, like, tolerance, flags):
     """Take jobs until there are none.  flags: see recipes.py."""
     while True:
-        j = take(counter)
+        j = take(counter, 0)
         if j >= jobs.shape[0]:
             return
         at, k = unpack(jobs[j], numbers[jobs[j, 0]], like)

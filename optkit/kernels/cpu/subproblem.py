@@ -28,7 +28,7 @@ Numbers = namedtuple(
 @njit(**STRICT)
 def unpack(job, number, like):
     """The pointers to the arrays of a job, and its numbers in their dtype."""
-    _, at_w, at_anchor, at_grad, at_m, at_u, at_top, _, _, _, _, _ = job
+    _, at_w, at_anchor, at_grad, at_m, at_u, at_top = job[:7]
     at = Arrays(
         pointer(at_w, like, "w"),
         pointer(at_anchor, like, "anchor"),
