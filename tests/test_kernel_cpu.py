@@ -19,7 +19,7 @@ from scipy import optimize
 
 pytest.importorskip("numba")
 from optkit.kernels.cpu import threads
-from optkit.kernels.cpu.jobs import NARROWEST, WIDEST, Geometry, cut
+from optkit.kernels.cpu.jobs import BOARD, NARROWEST, PIECES, THIN, WIDEST, Geometry, cut
 from optkit.kernels.cpu.newton import cheap, following, sharp
 from optkit.kernels.layout import layout
 
@@ -237,21 +237,43 @@ def group_of_each(geometry: Geometry) -> np.ndarray:
 @given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
 @settings(deadline=None)
 def test_the_jobs_cover_each_entry_once_and_whole_groups(several: list[Geometry], threads: int) -> None:
+    """Each entry once in either pass, where there are two."""
     jobs = cut(tuple(several), threads)
     for i, geometry in enumerate(several):
         mine, groups = jobs.task == i, group_of_each(geometry)
-        count, thetas = np.zeros(groups.size, int), []
-        for (rows, stride, length, run), offsets in zip(jobs.shapes[mine], jobs.offsets[mine], strict=True):
+        count, thetas = np.zeros((2, groups.size), int), []
+        for shape, offsets in zip(jobs.shapes[mine], jobs.offsets[mine], strict=True):
+            rows, stride, length, run, _, piece, pieces, second, _ = shape.tolist()
             entries = offsets[0] + stride * np.arange(rows)[:, None] + np.arange(length)
             assert rows == 1 or length <= jobs.widest
-            count[entries] += 1
-            if geometry.axes is not None:
+            assert second == 0 or pieces > 1
+            passes = (second,) if pieces > 1 else (0, 1)
+            count[np.ix_(passes, entries[rows * piece // pieces : rows * (piece + 1) // pieces].ravel())] += 1
+            if geometry.axes is not None and piece == second == 0:
                 columns = groups[entries].reshape(rows, length // run, run)
                 assert np.all(columns == columns[:1, :, :1]) and len(set(columns[0, :, 0])) == length // run
                 assert rows * run * geometry.groups == groups.size
                 thetas += range(offsets[6], offsets[6] + length // run)
         assert np.all(count == 1)
         assert geometry.axes is None or not groups.size or sorted(thetas) == list(range(geometry.groups))
+
+
+@given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
+@settings(deadline=None)
+def test_the_pieces_of_a_panel_have_a_board_and_none_waits_for_a_later_one(
+    several: list[Geometry], threads: int
+) -> None:
+    """Jobs are begun in their order: who waits for the first pass must come after all of its jobs."""
+    jobs = cut(tuple(several), threads)
+    boards = np.zeros(jobs.board, int)
+    for number in range(jobs.panels):
+        places = np.flatnonzero(jobs.shapes[:, 4] == number)
+        _, _, length, run, _, _, pieces, _, board = jobs.shapes[places[0]].tolist()
+        assert np.all(jobs.shapes[places][:, [0, 1, 2, 3, 6, 8]] == jobs.shapes[places[0]][[0, 1, 2, 3, 6, 8]])
+        listed = [(0, piece) for piece in range(pieces)] + [(1, piece) for piece in range(pieces if pieces > 1 else 0)]
+        assert [(row[7], row[5]) for row in jobs.shapes[places].tolist()] == listed
+        boards[board : board + (BOARD * pieces + 1) * (length // run) * (pieces > 1)] += 1
+    assert np.all(boards == 1)
 
 
 @given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
@@ -263,11 +285,18 @@ def test_there_are_no_more_panels_than_there_is_work_for(several: list[Geometry]
         if known is not None and 0 not in geometry.shape:
             across = [-(-known.groups // max(1, width // known.run)) for width in (NARROWEST, WIDEST)]
             most = min(across[0], max(across[1], threads))
-            assert np.sum(jobs.task == i) <= known.batches * most
+            mine = jobs.shapes[jobs.task == i]
+            assert len(set(mine[:, 4])) <= known.batches * most
+            assert np.all(mine[:, 6] <= max(1, min(PIECES * threads, known.rows // THIN)))
 
 
 @pytest.mark.parametrize(("threads", "panels"), [(1, 1), (2, 2), (16, 16), (64, 16)])
-def test_a_panel_is_narrow_at_most_as_far_as_it_pays(threads: int, panels: int) -> None:
-    assert len(cut((Geometry((4096, 4096), (4096, 1), (0,)),), threads).task) == panels
-    two = cut((Geometry((4096, 4096), (4096, 1), (0,)),) * 2, threads)
-    assert len(two.task) == 2 * panels
+def test_a_panel_of_few_rows_is_narrow_at_most_as_far_as_it_pays(threads: int, panels: int) -> None:
+    assert cut((Geometry((100, 4096), (4096, 1), (0,)),), threads).panels == panels
+    assert cut((Geometry((100, 4096), (4096, 1), (0,)),) * 2, threads).panels == 2 * panels
+
+
+@pytest.mark.parametrize(("threads", "pieces"), [(1, 1), (2, 4), (16, 32), (64, 64)])
+def test_a_panel_of_many_rows_is_cut_into_pieces_of_some(threads: int, pieces: int) -> None:
+    jobs = cut((Geometry((4096, 4096), (4096, 1), (0,)),), threads)
+    assert jobs.panels == 1 and set(jobs.shapes[:, 6]) == {pieces}

@@ -20,7 +20,7 @@ from optkit import kernels
 from optkit.algorithms import proxgen
 from optkit.core import ConvergenceWarning
 from optkit.kernels import KERNELS, Kernel, Task, choose
-from optkit.kernels.cpu import Numba
+from optkit.kernels.cpu import Numba, jobs
 from optkit.kernels.cpu.fleet import Fleet
 from optkit.kernels.cpu.functions import cube_root
 from optkit.kernels.layout import dense, layout
@@ -93,6 +93,42 @@ def test_tensors_of_several_jobs(dtype: torch.dtype, threads: int) -> None:
         big(GroupLasso(2.0, axes=1), (2000, 40), dtype, RMDA, lr=0.3, averaging=1.0)
         big(GroupLasso(2.5, axes=1), (12, 9000), dtype, RAMDA, rising=0, lr=0.1, averaging=1.0)
         big(L1(0.9), (300, 300), dtype, ProxSGD)
+    finally:
+        torch.set_num_threads(before)
+
+
+@DTYPES
+def test_panels_in_pieces_of_a_few_rows(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walks of every method with groups in columns, whose panels three threads share."""
+    several = [case for case in CASES if case.where == "linear by input" and "Group" in case.psi]
+    before = torch.get_num_threads()
+    monkeypatch.setattr(jobs, "THIN", 2)
+    jobs.cut.cache_clear()
+    torch.set_num_threads(3)
+    try:
+        assert jobs.cut((jobs.Geometry((6, 5), (5, 1), (0,)),), 3).shapes[0, 6] == 3
+        for case in several:
+            walk(Numba(), case, dtype, steps=12)
+    finally:
+        torch.set_num_threads(before)
+        jobs.cut.cache_clear()
+
+
+def test_whoever_comes_first_the_sums_are_the_same() -> None:
+    """The pieces of a panel are added up in the order of its rows."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = []
+        for _ in range(10):
+            torch.manual_seed(0)
+            p = nn.Parameter(torch.randn(700, 90))
+            optimizer = RAMDA([{"params": [p], "regularizer": GroupLasso(0.3, axes=0)}], lr=0.1, kernel="numba")
+            for _ in range(4):
+                p.grad = torch.randn_like(p)
+                optimizer.step()
+            found.append(p)
+        assert all(torch.equal(p, found[0]) for p in found)
     finally:
         torch.set_num_threads(before)
 

@@ -52,7 +52,7 @@ class Geometry(NamedTuple):
         if known is None or not size:
             return []
         batches, rows, groups, run = known
-        wanted = min(PIECES * threads, -(-rows * groups * run // share))
+        wanted = min(PIECES * threads, -(-rows * groups * run // share)) if threads > 1 else 1
         pieces = max(1, min(wanted, rows // THIN))
         widest = STRETCH if self.in_runs else WIDEST
         across = 1 if pieces > 1 else min(threads, wanted)
