@@ -19,7 +19,7 @@ from scipy import optimize
 
 pytest.importorskip("numba")
 from optkit.kernels.cpu import threads
-from optkit.kernels.cpu.jobs import BOARD, NARROWEST, PIECES, THIN, WIDEST, Geometry, cut
+from optkit.kernels.cpu.jobs import NARROWEST, PIECES, SHARED, SUMS, THIN, WIDEST, Geometry, cut
 from optkit.kernels.cpu.newton import cheap, following, sharp
 from optkit.kernels.layout import layout
 
@@ -268,11 +268,11 @@ def test_the_pieces_of_a_panel_have_a_board_and_none_waits_for_a_later_one(
     boards = np.zeros(jobs.board, int)
     for number in range(jobs.panels):
         places = np.flatnonzero(jobs.shapes[:, 4] == number)
-        _, _, length, run, _, _, pieces, _, board = jobs.shapes[places[0]].tolist()
+        _, _, length, _, _, _, pieces, _, board = jobs.shapes[places[0]].tolist()
         assert np.all(jobs.shapes[places][:, [0, 1, 2, 3, 6, 8]] == jobs.shapes[places[0]][[0, 1, 2, 3, 6, 8]])
         listed = [(0, piece) for piece in range(pieces)] + [(1, piece) for piece in range(pieces if pieces > 1 else 0)]
         assert [(row[7], row[5]) for row in jobs.shapes[places].tolist()] == listed
-        boards[board : board + (BOARD * pieces + 1) * (length // run) * (pieces > 1)] += 1
+        boards[board : board + (SHARED + SUMS * pieces) * length * (pieces > 1)] += 1
     assert np.all(boards == 1)
 
 

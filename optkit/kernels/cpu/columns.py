@@ -13,8 +13,8 @@ from .subproblem import move, quotient, weigh
 
 BLOCK = 64
 """Rows whose moments are added up in the dtype of the arrays before they go to the float64 totals."""
-SCRATCH = 15
-"""Lines of scratch memory: Columns and Totals."""
+OWN = 8
+"""Lines of scratch memory for Columns, before those for Totals."""
 
 Columns = namedtuple("Columns", "h m1 m2 m3 free column lam bent")
 """Of each column: moments, theta (`column`), threshold and concavity, which are 0 beyond the bend of the penalty. The
@@ -142,26 +142,29 @@ def average(groups, begin, end, stride, run, at, to, k, total, flags):
 
 
 @njit(**STRICT)
-def lines(scratch, like):
-    """Columns and totals in scratch memory: SCRATCH lines of as many float64 numbers as the longest panel has."""
-    base, size = scratch.ctypes.data, 8 * scratch.shape[1]
-    to = Columns(
+def columns(base, line, like):
+    """Columns in scratch memory.  line: bytes from one to the next."""
+    return Columns(
         pointer(base, like, "h"),
-        pointer(base + size, like, "m1"),
-        pointer(base + 2 * size, like, "m2"),
-        pointer(base + 3 * size, like, "m3"),
-        pointer(base + 4 * size, like, "free"),
-        pointer(base + 5 * size, like, "column"),
-        pointer(base + 6 * size, like, "lam"),
-        pointer(base + 7 * size, like, "bent"),
+        pointer(base + line, like, "m1"),
+        pointer(base + 2 * line, like, "m2"),
+        pointer(base + 3 * line, like, "m3"),
+        pointer(base + 4 * line, like, "free"),
+        pointer(base + 5 * line, like, "column"),
+        pointer(base + 6 * line, like, "lam"),
+        pointer(base + 7 * line, like, "bent"),
     )
-    total = Totals(
-        pointer(base + 8 * size, scratch, "total h"),
-        pointer(base + 9 * size, scratch, "total m1"),
-        pointer(base + 10 * size, scratch, "total m2"),
-        pointer(base + 11 * size, scratch, "total m3"),
-        pointer(base + 12 * size, scratch, "total free"),
-        pointer(base + 13 * size, scratch, "next"),
-        pointer(base + 14 * size, scratch, "open"),
+
+
+@njit(**STRICT)
+def totals(shared, sums, line, like):
+    """Totals whose sums lie apart from what the pieces of a panel share."""
+    return Totals(
+        pointer(sums, like, "total h"),
+        pointer(sums + line, like, "total m1"),
+        pointer(sums + 2 * line, like, "total m2"),
+        pointer(sums + 3 * line, like, "total m3"),
+        pointer(sums + 4 * line, like, "total free"),
+        pointer(shared, like, "next"),
+        pointer(shared + line, like, "open"),
     )
-    return to, total

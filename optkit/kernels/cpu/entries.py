@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from .functions import FAST, STRICT, inverse, metric, prox
+from .functions import FAST, LOOP, inverse, metric, prox
 from .memory import load, pointer, store, take
 
 LARGE = 1e38
@@ -46,7 +46,7 @@ def stretch(job, number, like, flags):
         store(w_, i, rest * w + average * prox(v, scale, weight, first, second, one, flags.firm, flags.binary))
 
 
-@njit(**STRICT)
+@njit(**LOOP)
 def entries(jobs, numbers, counter, like, flags):
     """Take jobs until there are none.  flags: see recipes.py."""
     while True:
@@ -56,7 +56,7 @@ def entries(jobs, numbers, counter, like, flags):
         stretch(jobs[j], numbers[jobs[j, 0]], like, flags)
 
 
-@njit(**STRICT)
+@njit(**LOOP)
 def largest(jobs, found, counter):
     """found[j] = the bits of the largest |entry| of the stretch of job j, as an integer of the same size: without the
     sign they are ordered as the numbers are, and infinity and NaN come last."""
@@ -74,7 +74,7 @@ def largest(jobs, found, counter):
         found[j] = most
 
 
-@njit(**STRICT)
+@njit(**LOOP)
 def least(jobs, numbers, found, counter, like, flags):
     """found[j] = the smallest entry of the metric after the update of job j, which changes nothing."""
     while True:

@@ -15,7 +15,9 @@ from numba.extending import overload
 
 from .memory import as_bits, as_number
 
-STRICT: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False)
+LOOP: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False)
+"""For what is called from Python."""
+STRICT: dict[str, Any] = LOOP | dict(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 FAST: dict[str, Any] = STRICT | dict(fastmath={"nnan", "ninf", "nsz", "contract"})
 """For finite numbers. Sums are not reordered: with leave to do so LLVM turns b * inverse(x) back into a division, which
 takes longer than the rest of a loop."""
@@ -23,6 +25,9 @@ SUMS: dict[str, Any] = STRICT | dict(fastmath={*FAST["fastmath"], "reassoc"})
 """For loops with sums across the lanes, whose other operations stand in functions of their own."""
 INNER: dict[str, Any] = FAST | dict(forceinline=True)
 """For what stands in a loop: a call there would leave it scalar."""
+EXACT: dict[str, Any] = STRICT | dict(forceinline=True)
+LOOSE: dict[str, Any] = EXACT | dict(fastmath=True)
+"""With estimates of quotients and roots."""
 
 f32 = np.float32
 C0, C1, C2 = f32(1.236761061908372), f32(1.1340149216586113), f32(1.2997602043043235)
@@ -42,7 +47,7 @@ def cube_root(x: Any, cube: bool | int) -> Any:
     return x ** (1 / 3)
 
 
-@njit(forceinline=True, fastmath=True)
+@njit(**LOOSE)
 def _estimate(x):
     r = as_number(np.int32(MAGIC - np.int32(f32(as_bits(x)) * THIRD)))
     t = x * r * r
@@ -50,7 +55,7 @@ def _estimate(x):
     return t * (C0 + e * (C1 + e * (C2 + e * (C3 + e * C4))))
 
 
-@overload(cube_root, jit_options={"fastmath": True, "forceinline": True})
+@overload(cube_root, jit_options=LOOSE)
 def _cube_root(x, cube):
     if x == types.float32 and not isinstance(cube, types.Integer):
         return lambda x, cube: _estimate(x)
@@ -69,12 +74,12 @@ def inverse(x: Any) -> Any:
     return 1 / x
 
 
-@overload(inverse, jit_options={"fastmath": True, "forceinline": True})
+@overload(inverse, jit_options=LOOSE)
 def _inverse(x):
     return (lambda x: ONE / x) if x == types.float32 else None
 
 
-@overload(inverse, jit_options={"forceinline": True, "error_model": "numpy"})
+@overload(inverse, jit_options=EXACT)
 def _exact_inverse(x):
     return (lambda x: 1.0 / x) if x == types.float64 else None
 
@@ -84,12 +89,12 @@ def root(x: Any) -> Any:
     return math.sqrt(x)
 
 
-@overload(root, jit_options={"fastmath": True, "forceinline": True})
+@overload(root, jit_options=LOOSE)
 def _root(x):
     return (lambda x: np.sqrt(x)) if x == types.float32 else None
 
 
-@overload(root, jit_options={"forceinline": True})
+@overload(root, jit_options=EXACT)
 def _exact_root(x):
     return (lambda x: np.sqrt(x)) if x == types.float64 else None
 

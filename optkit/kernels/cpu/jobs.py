@@ -20,8 +20,8 @@ WIDEST, NARROWEST = 1 << 13, 1 << 8
 as whole pages."""
 THIN, PIECES = 64, 2
 """Rows of a piece of a panel, at least, and pieces for each thread, at most."""
-BOARD = 5
-"""Lines of a board, where the pieces of a panel put their sums, for each piece; and there is one more."""
+SHARED, SUMS = 2, 5
+"""Lines of a board, where the pieces of a panel meet: for all of them, and for each."""
 
 
 class Geometry(NamedTuple):
@@ -59,17 +59,9 @@ class Geometry(NamedTuple):
         each = max(NARROWEST // run, 1, min(widest // run, -(-groups // across)))
         each = -(-groups // -(-groups // each))  # of about the same width
         return [
-            Panel(
-                ((b * rows * groups + j) * run),
-                b * groups + j,
-                rows,
-                groups * run,
-                min(each, groups - j) * run,
-                run,
-                pieces,
-            )
-            for b in range(batches)
-            for j in range(0, groups, each)
+            Panel(j * rows * run + i * run, j + i, rows, groups * run, min(each, groups - i) * run, run, pieces)
+            for j in range(0, batches * groups, groups)
+            for i in range(0, groups, each)
         ]
 
 
@@ -88,7 +80,7 @@ class Panel(NamedTuple):
     @property
     def board(self) -> int:
         """Numbers that the pieces share."""
-        return (BOARD * self.pieces + 1) * (self.length // self.run) if self.pieces > 1 else 0
+        return (SHARED + SUMS * self.pieces) * self.length if self.pieces > 1 else 0
 
 
 @dataclass(frozen=True, eq=False)

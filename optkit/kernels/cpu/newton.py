@@ -11,7 +11,7 @@ import math
 
 from numba import njit
 
-from .functions import STRICT
+from .functions import LOOP
 
 NEAR = 0.1
 FAR = 0.5
@@ -20,7 +20,7 @@ FLAT = 1e-9
 """The relative variance of x below which one x stands for all."""
 
 
-@njit(**STRICT)
+@njit(**LOOP)
 def following(theta, h, m1, m2, m3, tolerance):
     """(the next theta, whether it is known to be a root of h(theta) = 1 up to the tolerance); the moments m_k / theta^k
     are given, so that theta may be 0.
@@ -43,7 +43,7 @@ def following(theta, h, m1, m2, m3, tolerance):
     return theta + theta * r, error <= tolerance
 
 
-@njit(**STRICT)
+@njit(**LOOP)
 def cheap(h, m1, m2, m3):
     """(r, a bound of |h - 1| there), from the one x that has the same h, m_1 and m_2.
 
@@ -61,7 +61,7 @@ def cheap(h, m1, m2, m3):
     return r, error if abs(r) < NEAR else math.inf
 
 
-@njit(**STRICT, forceinline=True)
+@njit(**LOOP, forceinline=True)
 def sharp(guess, h, m1, m2, m3):
     """(r, a bound of |h - 1| there), from the least and the largest h that these moments allow.
 

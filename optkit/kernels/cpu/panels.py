@@ -16,9 +16,9 @@ import math
 
 from numba import njit
 
-from .columns import average, lines, spread, take_moments
-from .functions import STRICT
-from .jobs import BOARD
+from .columns import OWN, average, columns, spread, take_moments, totals
+from .functions import LOOP, STRICT
+from .jobs import SHARED, SUMS
 from .memory import load, look, pause, pointer, store, take
 from .newton import sharp
 from .subproblem import PASSES, missed, refine, step, unpack
@@ -92,82 +92,64 @@ def residual(groups, theta_, k, total, flags):
 
 
 @njit(**STRICT)
-def post(groups, piece, total, board):
-    """Put the sums of a piece on the board."""
-    for j in range(groups):
-        store(board, (BOARD * piece) * groups + j, load(total.h, j))
-        store(board, (BOARD * piece + 1) * groups + j, load(total.m1, j))
-        store(board, (BOARD * piece + 2) * groups + j, load(total.m2, j))
-        store(board, (BOARD * piece + 3) * groups + j, load(total.m3, j))
-        store(board, (BOARD * piece + 4) * groups + j, load(total.free, j))
-
-
-@njit(**STRICT)
-def collect(groups, pieces, total, board):
-    """The sums of all pieces, in the order of the rows whoever came first."""
-    for j in range(groups):
-        h, m1, m2, m3, free = 0.0, 0.0, 0.0, 0.0, 0.0
-        for piece in range(pieces):
-            h += load(board, (BOARD * piece) * groups + j)
-            m1 += load(board, (BOARD * piece + 1) * groups + j)
-            m2 += load(board, (BOARD * piece + 2) * groups + j)
-            m3 += load(board, (BOARD * piece + 3) * groups + j)
-            free += load(board, (BOARD * piece + 4) * groups + j)
-        store(total.h, j, h)
-        store(total.m1, j, m1)
-        store(total.m2, j, m2)
-        store(total.m3, j, m3)
-        store(total.free, j, free)
-
-
-@njit(**STRICT)
-def panel(job, number, result, boards, done, to, total, like, tolerance, flags):
-    """One job.  result: squared residual, passes over the panel, largest |sqrt(h) - 1|, from the last of its jobs.
-    done: how many jobs of each panel are done, and one more when theta is known."""
-    at, k = unpack(job, number, like)
-    theta_ = pointer(job[7], like, "theta")
-    rows, stride, length, run, number_of, piece, pieces, second, place = job[8:]
-    groups, begin, end = length // run, rows * piece // pieces, rows * (piece + 1) // pieces
-    board = pointer(boards.ctypes.data + 8 * place, boards, "board")
-    known = BOARD * pieces * groups
-    if not second:
+def collect(length, groups, pieces, total, sums):
+    """Add the sums of the other pieces to those of the first, in the order of the rows whoever came first."""
+    for piece in range(1, pieces):
         for j in range(groups):
-            spread(j, run, load(theta_, j), False, to, k, flags)
-        take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
-        if pieces > 1:
-            post(groups, piece, total, board)
-            if take(done, number_of) < pieces - 1:
-                return
-            collect(groups, pieces, total, board)
-        result[1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
-        for j in range(groups):
-            store(theta_, j, load(total.theta, j))
-        if pieces > 1:
-            for j in range(groups):
-                store(board, known + j, load(total.open, j))
-            take(done, number_of)
-            return
-    else:
-        while look(done, number_of) <= pieces:
-            pause()
-        for j in range(groups):
-            store(total.open, j, load(board, known + j))
-            spread(j, run, load(theta_, j), load(total.open, j) < 0, to, k, flags)
-    average(groups, begin, end, stride, run, at, to, k, total, flags)
-    if pieces > 1:
-        post(groups, piece, total, board)
-        if take(done, number_of) < 2 * pieces:
-            return
-        collect(groups, pieces, total, board)
-    result[0], result[2] = residual(groups, theta_, k, total, flags)
+            n = SUMS * piece * length + j
+            store(total.h, j, load(total.h, j) + load(sums, n))
+            store(total.m1, j, load(total.m1, j) + load(sums, n + length))
+            store(total.m2, j, load(total.m2, j) + load(sums, n + 2 * length))
+            store(total.m3, j, load(total.m3, j) + load(sums, n + 3 * length))
+            store(total.free, j, load(total.free, j) + load(sums, n + 4 * length))
 
 
-@njit(**STRICT)
+@njit(**LOOP)
 def panels(jobs, numbers, results, boards, done, counter, scratch, like, tolerance, flags):
-    """Take jobs until there are none.  flags: see recipes.py."""
-    to, total = lines(scratch, like)
+    """Take jobs until there are none: a whole panel each, or a pass over a piece of one.
+
+    results: squared residual, passes over the panel, largest |sqrt(h) - 1|, from whoever has them;  done: how many
+    pieces of each panel went through the first pass, 1 more when theta is known, and how many more through the second;
+    flags: see recipes.py.
+    """
+    to = columns(scratch.ctypes.data, 8 * scratch.shape[1], like)
     while True:
-        j = take(counter, 0)
-        if j >= jobs.shape[0]:
+        n = take(counter, 0)
+        if n >= jobs.shape[0]:
             return
-        panel(jobs[j], numbers[jobs[j, 0]], results[j], boards, done, to, total, like, tolerance, flags)
+        at, k = unpack(jobs[n], numbers[jobs[n, 0]], like)
+        theta_ = pointer(jobs[n, 7], like, "theta")
+        rows, stride, length, run, panel, piece, pieces, second, place = jobs[n, 8:]
+        groups, begin, end = length // run, rows * piece // pieces, rows * (piece + 1) // pieces
+        shared, line = boards.ctypes.data + 8 * place, 8 * length
+        if pieces == 1:
+            shared, line = scratch.ctypes.data + 8 * scratch.shape[1] * OWN, 8 * scratch.shape[1]
+        first = shared + SHARED * line
+        total = totals(shared, first + SUMS * piece * line, line, scratch)
+        if second:
+            while look(done, panel) <= pieces:
+                pause()
+            for j in range(groups):
+                spread(j, run, load(total.theta, j), load(total.open, j) < 0, to, k, flags)
+        else:
+            for j in range(groups):
+                spread(j, run, float(load(theta_, j)), False, to, k, flags)
+            take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
+            if pieces > 1:
+                if take(done, panel) < pieces - 1:
+                    continue
+                total = totals(shared, first, line, scratch)
+                collect(length, groups, pieces, total, pointer(first, scratch, "board"))
+            results[n, 1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
+            for j in range(groups):
+                store(theta_, j, load(total.theta, j))
+            if pieces > 1:
+                take(done, panel)
+                continue
+        average(groups, begin, end, stride, run, at, to, k, total, flags)
+        if pieces > 1:
+            if take(done, panel) < 2 * pieces:
+                continue
+            total = totals(shared, first, line, scratch)
+            collect(length, groups, pieces, total, pointer(first, scratch, "board"))
+        results[n, 0], results[n, 2] = residual(groups, theta_, k, total, flags)

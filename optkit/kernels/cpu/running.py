@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .caching import keep
-from .jobs import Jobs, stretches
+from .jobs import SHARED, SUMS, Jobs, stretches
 from .recipes import Flags
 from .threads import everywhere
 
@@ -44,13 +44,13 @@ def run(
             loop(table, numbers, counter, like, flags)
 
     elif flags.grouped is True:
-        from .columns import SCRATCH
+        from .columns import OWN
         from .panels import panels as loop
 
         boards, done = np.empty(max(1, jobs.board)), np.zeros(jobs.panels, np.int64)
 
         def work(table: np.ndarray, counter: np.ndarray) -> None:
-            scratch = np.empty((SCRATCH, widest))
+            scratch = np.empty((OWN + SHARED + SUMS, widest))
             loop(table, numbers, results, boards, done, counter, scratch, like, TOLERANCE[dtype], flags)
 
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from .functions import STRICT, SUMS
+from .functions import LOOP, STRICT, SUMS
 from .memory import load, pointer, store, take
 from .subproblem import PASSES, missed, move, quotient, refine, step, unpack, weigh
 
@@ -97,7 +97,7 @@ def neighbours(groups, run, theta_, at, k, result, like, tolerance, flags):
     result[0], result[1], result[2] = square, most + 1, worst
 
 
-@njit(**STRICT)
+@njit(**LOOP)
 def runs(jobs, numbers, results, counter, like, tolerance, flags):
     """Take jobs until there are none.  flags: see recipes.py."""
     while True:
