@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DATA ?= digits
+# Two processes with a thread each: with more they would wait for one another.
+TWO := OMP_NUM_THREADS=1 $(BIN)/python
 
 .PHONY: help demo test slow theory theory-smoke bench bench-cuda lint clean
 .DEFAULT_GOAL := help
@@ -25,10 +27,10 @@ demo: $(INSTALLED)
 	$(BIN)/optkit run digits
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+	$(TWO) -m pytest -n 2
 
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(TWO) -m pytest -n 2 -m slow
 
 theory: $(INSTALLED)
 	$(BIN)/optkit theory --data $(DATA) --markdown docs/theory.md

@@ -25,8 +25,8 @@ SUMS: dict[str, Any] = STRICT | dict(fastmath={*FAST["fastmath"], "reassoc"})
 """For loops with sums across the lanes, whose other operations stand in functions of their own."""
 INNER: dict[str, Any] = FAST | dict(forceinline=True)
 """For what stands in a loop: a call there would leave it scalar."""
-EXACT: dict[str, Any] = STRICT | dict(forceinline=True)
-LOOSE: dict[str, Any] = EXACT | dict(fastmath=True)
+EXACT: Any = STRICT | dict(forceinline=True)
+LOOSE: Any = EXACT | dict(fastmath=True)
 """With estimates of quotients and roots."""
 
 f32 = np.float32
