@@ -18,6 +18,7 @@ from .memory import as_bits, as_number
 LOOP: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False)
 """For what is called from Python."""
 STRICT: dict[str, Any] = LOOP | dict(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For what only loops call: wrappers for calls from Python would take long to compile."""
 FAST: dict[str, Any] = STRICT | dict(fastmath={"nnan", "ninf", "nsz", "contract"})
 """For finite numbers. Sums are not reordered: with leave to do so LLVM turns b * inverse(x) back into a division, which
 takes longer than the rest of a loop."""
@@ -26,6 +27,7 @@ SUMS: dict[str, Any] = STRICT | dict(fastmath={*FAST["fastmath"], "reassoc"})
 INNER: dict[str, Any] = FAST | dict(forceinline=True)
 """For what stands in a loop: a call there would leave it scalar."""
 EXACT: Any = STRICT | dict(forceinline=True)
+"""With divisions and roots as they are."""
 LOOSE: Any = EXACT | dict(fastmath=True)
 """With estimates of quotients and roots."""
 
