@@ -7,9 +7,9 @@ from collections import namedtuple
 
 from numba import njit
 
-from .functions import FAST, STRICT
+from .functions import FAST, INNER, STRICT
 from .memory import load, pointer, store
-from .subproblem import move, quotient, weigh
+from .subproblem import ahead, move, portion, quotient, weigh
 
 BLOCK = 64
 """Rows whose moments are added up in the dtype of the arrays before they go to the float64 totals."""
@@ -24,33 +24,57 @@ Totals = namedtuple("Totals", "h m1 m2 m3 free theta open")
 (1), is the root (0), or the norm of a group beyond the bend (-1)."""
 
 
+@njit(**INNER)
+def add(n, c, at, to, k, update, flags):
+    """Add entry n, in column c, to the moments."""
+    reach, q, x = weigh(n, load(to.column, c), at, k, update, flags)
+    if flags.bent is not None:
+        store(to.free, c, load(to.free, c) + reach * reach)
+    q = q * q
+    store(to.h, c, load(to.h, c) + q)
+    if flags.adaptive is not None:
+        q = q * x
+        store(to.m1, c, load(to.m1, c) + q)
+        q = q * x
+        store(to.m2, c, load(to.m2, c) + q)
+        store(to.m3, c, load(to.m3, c) + q * x)
+
+
 @njit(**FAST)
 def accumulate(i0, i1, stride, length, at, to, k, update, flags):
     """Add the rows i0 <= i < i1 to the moments of the columns; with `update` the sums are brought up to date first."""
+    some = portion(flags)
+    whole = length // some * some
     for i in range(i0, i1):
-        for c in range(length):
-            reach, q, x = weigh(i * stride + c, load(to.column, c), at, k, update, flags)
-            if flags.bent is not None:
-                store(to.free, c, load(to.free, c) + reach * reach)
-            q = q * q
-            store(to.h, c, load(to.h, c) + q)
-            if flags.adaptive is not None:
-                q = q * x
-                store(to.m1, c, load(to.m1, c) + q)
-                q = q * x
-                store(to.m2, c, load(to.m2, c) + q)
-                store(to.m3, c, load(to.m3, c) + q * x)
+        for c0 in range(0, whole, some):
+            ahead(i * stride + c0, at, update, None, flags)
+            for c in range(c0, c0 + some):
+                add(i * stride + c, c, at, to, k, update, flags)
+        for c in range(whole, length):
+            add(i * stride + c, c, at, to, k, update, flags)
+
+
+@njit(**INNER)
+def put(n, c, rest, at, to, k, flags):
+    """Average the solution of entry n, in column c, into w."""
+    q = quotient(n, load(to.column, c), load(to.lam, c), load(to.bent, c), at, k, flags)
+    store(to.h, c, load(to.h, c) + q * q)
+    move(n, q, rest, load(to.m1, c), at)
 
 
 @njit(**FAST)
 def write(i0, i1, stride, length, at, to, k, flags):
     """Average the solution into w, in the rows i0 <= i < i1, and add up h at the last theta."""
     rest = k.decay * k.rest
+    some = portion(flags)
+    whole = length // some * some
     for i in range(i0, i1):
-        for c in range(length):
-            q = quotient(i * stride + c, load(to.column, c), load(to.lam, c), load(to.bent, c), at, k, flags)
-            store(to.h, c, load(to.h, c) + q * q)
-            move(i * stride + c, q, rest, load(to.m1, c), at)
+        for c0 in range(0, whole, some):
+            ahead(i * stride + c0, at, None, True, flags)
+            for c in range(c0, c0 + some):
+                put(i * stride + c, c, rest, at, to, k, flags)
+        for c in range(whole, length):
+            put(i * stride + c, c, rest, at, to, k, flags)
 
 
 @njit(**STRICT)

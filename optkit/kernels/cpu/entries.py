@@ -5,45 +5,36 @@ from __future__ import annotations
 
 from numba import njit
 
-from .functions import FAST, LOOP, inverse, metric, prox
+from .functions import FAST, INNER, LOOP, inverse, metric, prox
 from .memory import load, pointer, store, take
+from .subproblem import ahead, portion, renew, unpack
 
 LARGE = 1e38
 
 
+@njit(**INNER)
+def entry(n, at, k, one, flags):
+    """The step of one entry."""
+    d = renew(n, at, k, flags)
+    m = load(at.m, n) if flags.plain is not None else k.out * load(at.m, n)
+    scale = inverse(d)
+    w = k.decay * load(at.w, n)
+    v = (w if flags.anchored is None else load(at.anchor, n)) - m * scale
+    v = prox(v, scale, k.weight, k.lam, k.level, one, flags.firm, flags.binary)
+    store(at.w, n, k.rest * w + k.average * v)
+
+
 @njit(**FAST)
-def stretch(job, number, like, flags):
-    """One stretch of entries.  job, number: rows of the tables of running.py, in the order of unpacking."""
-    _, at_w, at_anchor, at_grad, at_m, at_u, at_top = job[:7]
-    length = job[10]
-    dtype = like.dtype.type
-    keep, gain, out = dtype(number[0]), dtype(number[1]), dtype(number[2])
-    keep_square, gain_square = dtype(number[3]), dtype(number[4])
-    correction, epsilon, decay = dtype(number[5]), dtype(number[6]), dtype(number[7])
-    average, rest, weight = dtype(number[8]), dtype(number[13]), dtype(number[9])
-    first, second, one = dtype(number[10]), dtype(number[11]), dtype(1)
-    w_, anchor_ = pointer(at_w, like, "w"), pointer(at_anchor, like, "anchor")
-    grad_, m_ = pointer(at_grad, like, "grad"), pointer(at_m, like, "m")
-    u_, top_ = pointer(at_u, like, "u"), pointer(at_top, like, "top")
-    for i in range(length):
-        g = load(grad_, i)
-        m = keep * load(m_, i) + gain * g if flags.plain is None else load(m_, i) + gain * g
-        store(m_, i, m)
-        if flags.adaptive is None:
-            d = epsilon
-        else:
-            u = load(u_, i) if flags.plain is not None else keep_square * load(u_, i)
-            u = u + gain_square * g * g
-            store(u_, i, u)
-            if flags.top is not None:
-                u = max(u, load(top_, i))
-                store(top_, i, u)
-            d = metric(u, correction, epsilon, flags.cube)
-        scale = inverse(d)
-        w = decay * load(w_, i)
-        linear = m if flags.plain is not None else out * m
-        v = (w if flags.anchored is None else load(anchor_, i)) - linear * scale
-        store(w_, i, rest * w + average * prox(v, scale, weight, first, second, one, flags.firm, flags.binary))
+def stretch(length, at, k, one, flags):
+    """One stretch of entries."""
+    some = portion(flags)
+    whole = length // some * some
+    for first in range(0, whole, some):
+        ahead(first, at, True, True, flags)
+        for n in range(first, first + some):
+            entry(n, at, k, one, flags)
+    for n in range(whole, length):
+        entry(n, at, k, one, flags)
 
 
 @njit(**LOOP)
@@ -53,7 +44,8 @@ def entries(jobs, numbers, counter, like, flags):
         j = take(counter, 0)
         if j >= jobs.shape[0]:
             return
-        stretch(jobs[j], numbers[jobs[j, 0]], like, flags)
+        at, k = unpack(jobs[j], numbers[jobs[j, 0]], like)
+        stretch(jobs[j, 10], at, k, like.dtype.type(1), flags)
 
 
 @njit(**LOOP)

@@ -13,7 +13,7 @@ from collections import namedtuple
 from numba import njit
 
 from .functions import INNER, STRICT, inverse, metric, soft
-from .memory import load, pointer, store
+from .memory import fetch, load, per_line, pointer, store
 from .newton import following
 
 PASSES = 30
@@ -21,7 +21,7 @@ PASSES = 30
 
 Arrays = namedtuple("Arrays", "w anchor grad m u top")
 Numbers = namedtuple(
-    "Numbers", "keep gain out keep_square gain_square correction epsilon decay average lam level concavity rest per_lam"
+    "Numbers", "keep gain out keep_square gain_square correction epsilon decay average weight lam level concavity rest per_lam"
 )
 
 
@@ -48,6 +48,7 @@ def unpack(job, number, like):
         dtype(number[6]),
         dtype(number[7]),
         dtype(number[8]),
+        dtype(number[9]),
         dtype(number[10]),
         dtype(number[11]),
         dtype(number[12]),
@@ -55,6 +56,33 @@ def unpack(job, number, like):
         dtype(1 / number[10]),
     )
     return at, k
+
+
+@njit(**INNER)
+def portion(flags):
+    """How many entries a loop takes between two calls of `ahead`: one vector of AVX-512, or two where the operations are
+    so few that LLVM would unroll the loop before it could vectorize it."""
+    return 16 if flags.adaptive is not None else 32
+
+
+@njit(**INNER)
+def ahead(n, at, update, write, flags):
+    """Fetch what the loop at the portion from entry n on is to read later.
+
+    update, write: whether it brings the sums up to date, and whether it writes w.
+    """
+    for i in range(n, n + portion(flags), per_line(at.m)):
+        fetch(at.m, i)
+        if update is not None:
+            fetch(at.grad, i)
+        if flags.adaptive is not None and (update is not None or flags.top is None):
+            fetch(at.u, i)
+        if flags.top is not None:
+            fetch(at.top, i)
+        if flags.anchored is not None:
+            fetch(at.anchor, i)
+        if write is not None or flags.anchored is None:
+            fetch(at.w, i)
 
 
 @njit(**INNER)
