@@ -50,7 +50,7 @@ def accumulate(i0, i1, stride, length, at, to, k, update, flags):
             ahead(i * stride + c0, at, update, None, flags)
             for c in range(c0, c0 + some):
                 add(i * stride + c, c, at, to, k, update, flags)
-        for c in range(whole, length):
+        for c in range(whole, min(whole + some - 1, length)):  # so few that LLVM masks lanes
             add(i * stride + c, c, at, to, k, update, flags)
 
 
@@ -73,24 +73,19 @@ def write(i0, i1, stride, length, at, to, k, flags):
             ahead(i * stride + c0, at, None, True, flags)
             for c in range(c0, c0 + some):
                 put(i * stride + c, c, rest, at, to, k, flags)
-        for c in range(whole, length):
+        for c in range(whole, min(whole + some - 1, length)):  # so few that LLVM masks lanes
             put(i * stride + c, c, rest, at, to, k, flags)
 
 
 @njit(**STRICT)
-def clear(to, total, length):
+def clear(sums, length):
     """All moments 0."""
     for c in range(length):
-        store(to.h, c, 0.0)
-        store(to.m1, c, 0.0)
-        store(to.m2, c, 0.0)
-        store(to.m3, c, 0.0)
-        store(to.free, c, 0.0)
-        store(total.h, c, 0.0)
-        store(total.m1, c, 0.0)
-        store(total.m2, c, 0.0)
-        store(total.m3, c, 0.0)
-        store(total.free, c, 0.0)
+        store(sums.h, c, 0.0)
+        store(sums.m1, c, 0.0)
+        store(sums.m2, c, 0.0)
+        store(sums.m3, c, 0.0)
+        store(sums.free, c, 0.0)
 
 
 @njit(**STRICT)
@@ -102,11 +97,7 @@ def flush(to, total, length):
         store(total.m2, c, load(total.m2, c) + load(to.m2, c))
         store(total.m3, c, load(total.m3, c) + load(to.m3, c))
         store(total.free, c, load(total.free, c) + load(to.free, c))
-        store(to.h, c, 0.0)
-        store(to.m1, c, 0.0)
-        store(to.m2, c, 0.0)
-        store(to.m3, c, 0.0)
-        store(to.free, c, 0.0)
+    clear(to, length)
 
 
 @njit(**STRICT)
@@ -131,7 +122,8 @@ def gather(groups, run, total):
 def take_moments(groups, begin, end, stride, run, at, to, k, total, update, flags):
     """The moments of all groups, from the rows begin <= i < end."""
     length = groups * run
-    clear(to, total, length)
+    clear(to, length)
+    clear(total, length)
     for i in range(begin, end, BLOCK):
         accumulate(i, min(i + BLOCK, end), stride, length, at, to, k, update, flags)
         flush(to, total, length)
@@ -153,7 +145,8 @@ def spread(j, run, theta, flat, to, k, flags):
 def average(groups, begin, end, stride, run, at, to, k, total, flags):
     """Average the solution into w, in the rows begin <= i < end; total.h is their part of each group's h."""
     length = groups * run
-    clear(to, total, length)
+    clear(to, length)
+    clear(total, length)
     for c in range(length):
         store(to.m1, c, k.average * load(to.column, c))
     for i in range(begin + (end - begin - 1) // BLOCK * BLOCK, begin - 1, -BLOCK):  # what was read last is still near

@@ -108,7 +108,7 @@ class Jobs:
             rows += [
                 (task, *panel[:6], number, piece, panel.pieces, second, board)
                 for second in passes
-                for piece in range(panel.pieces)
+                for piece in range(panel.pieces)[:: -1 if second else 1]  # what was read last is still near
             ]
             board += panel.board
         table = np.array(rows, dtype=np.int64).reshape(-1, 12)

@@ -21,7 +21,8 @@ PASSES = 30
 
 Arrays = namedtuple("Arrays", "w anchor grad m u top")
 Numbers = namedtuple(
-    "Numbers", "keep gain out keep_square gain_square correction epsilon decay average weight lam level concavity rest per_lam"
+    "Numbers",
+    "keep gain out keep_square gain_square correction epsilon decay average weight lam level concavity rest per_lam",
 )
 
 
@@ -60,8 +61,8 @@ def unpack(job, number, like):
 
 @njit(**INNER)
 def portion(flags):
-    """How many entries a loop takes between two calls of `ahead`: one vector of AVX-512, or two where the operations are
-    so few that LLVM would unroll the loop before it could vectorize it."""
+    """How many entries a loop takes between two calls of `ahead`: one vector of AVX-512, or two where the operations
+    are so few that LLVM would unroll the loop before it could vectorize it."""
     return 16 if flags.adaptive is not None else 32
 
 
