@@ -189,3 +189,5 @@ def _cast(source: Any, target: Any) -> Any:
 
 as_bits = _cast(types.float32, types.int32)
 as_number = _cast(types.int32, types.float32)
+as_long = _cast(types.float64, types.int64)
+as_double = _cast(types.int64, types.float64)
