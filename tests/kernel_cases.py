@@ -49,7 +49,7 @@ class Place:
 
 
 PLACES = {
-    "linear by input": Place((6, 5), (0,)),
+    "linear by input": Place((6, 37), (0,)),  # wider than what the loops take at a time, and some more
     "linear by output": Place((6, 5), (1,)),
     "linear transposed": Place((6, 5), (0,), (1, 0)),
     "long runs": Place((3, 40), (1,)),
