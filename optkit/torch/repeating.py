@@ -76,7 +76,8 @@ class Repeat:
         self, gradients: Sequence[Tensor], groups: Sequence[dict[str, Any]], method: Callable[[Any], ProximalMethod]
     ) -> tuple[list[float], list[int], list[bool]] | None:
         """Take it, in place; (residuals, passes, converged) of the parameters, or None where it is not to be had so."""
-        largest, methods, cohorts = self.fleet.largest(gradients), {}, []
+        methods: dict[int, ProximalMethod] = {}
+        cohorts = []
         for leader in self.fleet.leaders:
             g, entry = self.groups[leader], self.entries[leader]
             if g not in methods:
@@ -84,7 +85,7 @@ class Repeat:
                 if methods[g] is not self.methods[g] and kind(methods[g]) != kind(self.methods[g]):
                     return None
             cohorts.append(Cohort(methods[g], entry["t"], entry.get("estimator.weight", 0.0), groups[g]["maximize"]))
-        done = self.fleet.step(self.parameters, cohorts, largest)
+        done = self.fleet.step(self.parameters, gradients, cohorts)
         if done is None:
             return None
         square, passes, converged, plans = done

@@ -1,4 +1,4 @@
-"""Compiled loops on disk, where later runs read them as long as no source of this folder changed.
+"""Loops as C functions, and on disk, where later runs read them as long as no source of this folder changed.
 
 numba's own cache asks only whether the file of a loop changed, not of the functions that it calls.
 """
@@ -6,23 +6,46 @@ numba's own cache asks only whether the file of a loop changed, not of the funct
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from .threads import FUNCTION
 
-@cache
-def sources() -> str:
-    """A digest of all source files of this folder."""
-    folder = files("optkit.kernels.cpu").iterdir()
-    found = sorted((file.name, file.read_bytes()) for file in folder if file.name.endswith(".py"))
-    return hashlib.sha256(repr(found).encode()).hexdigest()
+LOG = logging.getLogger("optkit.kernels")
 
 
 @cache
-def keep(loop: Any) -> bool:
-    """Keep what is compiled of the loop on disk. Returns whether that can be: not where no folder can be written to,
-    nor with a numba whose cache does not ask for the stamp of the sources.
+def compiled(make: Callable[..., Callable[[Any], None]], *kind: Any) -> Any:
+    """The loop make(*kind), a function of one address, as a FUNCTION: compiled, and that is said, or read from the
+    disk. It depends on the kind by its values, which numba looks at with pickle."""
+    from numba import cfunc, types
+
+    from .functions import LOOP
+
+    loop = make(*kind)
+    kept = _kept(loop)
+    if kept is None:
+        found = cfunc(types.void(types.voidptr), **LOOP)(loop)
+    else:
+        from numba.core.ccallback import CFunc
+
+        found = CFunc(loop, ((types.voidptr,), types.void), {}, LOOP)
+        found._cache = kept
+        found.compile()
+    if not found.cache_hits:
+        later = "it cannot be kept on disk" if kept is None else f"later runs read it from {kept.cache_path}"
+        LOG.info("compiled a loop of the numba kernel; %s", later)
+    function = FUNCTION(found.address)
+    function.loop = found  # which keeps the code
+    return function
+
+
+def _kept(loop: Callable[[Any], None]) -> Any:
+    """numba's cache of a function, with a stamp of all sources; None where there can be none: not where no folder can be
+    written to, nor with a numba whose cache does not ask for the stamp.
 
     numba overwrites what has another stamp, so that files of old versions do not pile up.
     """
@@ -45,9 +68,15 @@ def keep(loop: Any) -> bool:
         class Kept(FunctionCache):
             _impl_class = Stamped
 
-        kept = Kept(loop.py_func)
+        kept = Kept(loop)
     except (ImportError, AttributeError, TypeError, RuntimeError):
-        return False
-    if asked:
-        loop._cache = kept
-    return loop.stats.cache_path is not None
+        return None
+    return kept if asked else None
+
+
+@cache
+def sources() -> str:
+    """A digest of all source files of this folder."""
+    folder = files("optkit.kernels.cpu").iterdir()
+    found = sorted((file.name, file.read_bytes()) for file in folder if file.name.endswith(".py"))
+    return hashlib.sha256(repr(found).encode()).hexdigest()

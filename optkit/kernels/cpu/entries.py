@@ -3,10 +3,11 @@
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-from numba import njit
+import numpy as np
+from numba import carray, njit
 
-from .functions import FAST, INNER, LOOP, inverse, metric, prox
-from .memory import load, pointer, store, take
+from .functions import FAST, INNER, STRICT, inverse, metric, prox
+from .memory import JOB, bits, load, opened, pointer, store, take
 from .subproblem import ahead, portion, renew, unpack
 
 LARGE = 1e38
@@ -37,56 +38,72 @@ def stretch(length, at, k, one, flags):
         entry(n, at, k, one, flags)
 
 
-@njit(**LOOP)
-def entries(jobs, numbers, counter, like, flags):
-    """Take jobs until there are none.  flags: see recipes.py."""
-    while True:
-        j = take(counter, 0)
-        if j >= jobs.shape[0]:
-            return
-        at, k = unpack(jobs[j], numbers[jobs[j, 0]], like)
-        stretch(jobs[j, 10], at, k, like.dtype.type(1), flags)
-
-
-@njit(**LOOP)
-def largest(jobs, found, counter):
-    """found[j] = the bits of the largest |entry| of the stretch of job j, as an integer of the same size: without the
-    sign they are ordered as the numbers are, and infinity and NaN come last."""
-    integer = found.dtype.type  # without which every operation would be one of 64 bits
-    mask = integer(2 ** (8 * found.itemsize - 1) - 1)
-    while True:
-        j = take(counter, 0)
-        if j >= jobs.shape[0]:
-            return
-        grad_ = pointer(jobs[j, 3], found, "grad")
-        most = integer(0)
-        for i in range(jobs[j, 10]):
-            bits = integer(load(grad_, i) & mask)
-            most = bits if bits > most else most
-        found[j] = most
-
-
-@njit(**LOOP)
-def least(jobs, numbers, found, counter, like, flags):
-    """found[j] = the smallest entry of the metric after the update of job j, which changes nothing."""
-    while True:
-        j = take(counter, 0)
-        if j >= jobs.shape[0]:
-            return
-        found[j] = smallest(jobs[j], numbers[jobs[j, 0]], like, flags)
+@njit(**STRICT)
+def size(begin, length, like):
+    """The bits of the largest |entry| of a stretch: without the sign they are ordered as the numbers are, and infinity
+    and NaN come last.  like: an array of integers as long as the entries, without whose type every operation would be
+    one of 64 bits."""
+    integer = like.dtype.type
+    mask = integer(2 ** (8 * like.itemsize - 1) - 1)
+    grad_, most = pointer(begin, like, "grad"), integer(0)
+    for i in range(length):
+        entry = integer(load(grad_, i) & mask)
+        most = entry if entry > most else most
+    return most
 
 
 @njit(**FAST)
-def smallest(job, number, like, flags):
-    """The smallest entry of the metric in one stretch."""
-    dtype = like.dtype.type
-    keep_square, gain_square = dtype(number[3]), dtype(number[4])
-    grad_, u_, top_ = pointer(job[3], like, "grad"), pointer(job[5], like, "u"), pointer(job[6], like, "top")
-    low = keep_square - keep_square + dtype(LARGE)
-    for i in range(job[10]):
-        g = load(grad_, i)
-        u = keep_square * load(u_, i) + gain_square * g * g
+def smallest(length, at, k, flags):
+    """The smallest entry of the metric in a stretch after the update, which it leaves alone."""
+    low = k.keep_square - k.keep_square + type(k.keep_square)(LARGE)
+    for n in range(length):
+        g = load(at.grad, n)
+        u = k.keep_square * load(at.u, n) + k.gain_square * g * g
         if flags.top is not None:
-            u = max(u, load(top_, i))
+            u = max(u, load(at.top, n))
         low = min(low, u)
-    return metric(low, dtype(number[5]), dtype(number[6]), flags.cube)
+    return metric(low, k.correction, k.epsilon, flags.cube)
+
+
+def entries(dtype, flags):
+    """The loop that takes steps."""
+
+    def loop(data):
+        memory, like = opened(data), carray(data, (0,), dtype)
+        j = take(memory.counters, JOB)
+        while j < memory.jobs.shape[0]:
+            at, k = unpack(memory.jobs[j], memory, like)
+            stretch(memory.jobs[j, 5], at, k, like.dtype.type(1), flags)
+            j = take(memory.counters, JOB)
+
+    return loop
+
+
+def largest(dtype, flags):
+    """The loop that finds the largest |entry| of gradients."""
+    integer = np.dtype(f"i{dtype.itemsize}")
+
+    def loop(data):
+        memory, like = opened(data), carray(data, (0,), integer)
+        j = take(memory.counters, JOB)
+        while j < memory.jobs.shape[0]:
+            task, begin = memory.jobs[j, 0], memory.jobs[j, 1]
+            begin = memory.addresses[task, 2] + like.itemsize * begin
+            memory.results[j, 0] = bits(size(begin, memory.jobs[j, 5], like))
+            j = take(memory.counters, JOB)
+
+    return loop
+
+
+def least(dtype, flags):
+    """The loop that finds the smallest entry of metrics after the step, of which nothing is taken."""
+
+    def loop(data):
+        memory, like = opened(data), carray(data, (0,), dtype)
+        j = take(memory.counters, JOB)
+        while j < memory.jobs.shape[0]:
+            at, k = unpack(memory.jobs[j], memory, like)
+            memory.results[j, 0] = smallest(memory.jobs[j, 5], at, k, flags)
+            j = take(memory.counters, JOB)
+
+    return loop

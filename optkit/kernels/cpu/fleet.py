@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,17 +10,8 @@ from torch import Tensor
 from optkit.kernels.base import Task
 from optkit.kernels.plan import LIMIT, Plan
 
-from .jobs import Jobs, cut
-from .recipes import Cohort, Flags, Recipe
-from .running import CERTIFICATE, largest_of, run
-
-
-class _Batch(NamedTuple):
-    """Tensors that share one compiled loop: their places, and their jobs."""
-
-    places: np.ndarray
-    jobs: Jobs
-    flags: Flags
+from .recipes import Cohort, Recipe
+from .running import CERTIFICATE, Arrays, Batch, Sizes
 
 
 class Fleet:
@@ -35,8 +24,8 @@ class Fleet:
     def __init__(self, tasks: Sequence[Task], labels: Sequence[int]) -> None:
         self.tasks = tasks  # which keeps their arrays where they are
         self.dtype = tasks[0].w.dtype
-        self.sizes = tuple(task.w.numel() for task in tasks)
-        self.addresses = np.array([_addresses(task) for task in tasks], np.int64)
+        self._sizes = tuple(task.w.numel() for task in tasks)
+        self._arrays = Arrays.of(self.dtype, [_addresses(task) for task in tasks])
         self.warm = np.array([task.theta is not None for task in tasks])  # one without entries has no address either
         cohorts: dict[tuple[int, int, float], int] = {}
         kinds: dict[tuple[int, torch.Size, tuple[int, ...]], int] = {}
@@ -48,7 +37,8 @@ class Fleet:
         self._kinds = list(kinds)
         self.cohort = np.array([kind[0] for kind in self._kinds], np.int64)[self.kind]
         self.leaders = [int(np.flatnonzero(self.cohort == c)[0]) for c in range(len(cohorts))]
-        self._batches: list[_Batch] = []
+        self._largest: Sizes | None = None
+        self._batches: list[Batch] = []
         self._shown: object = None
 
     @classmethod
@@ -56,47 +46,46 @@ class Fleet:
         """The fleet; None where the tensors have several dtypes."""
         return cls(tasks, labels) if len({task.w.dtype for task in tasks}) == 1 else None
 
-    def largest(self, grads: Sequence[Tensor]) -> np.ndarray:
-        """The largest |entry| of each gradient, which lie in memory as the tensors do."""
-        self.addresses[:, 2] = [grad.data_ptr() for grad in grads]
-        return largest_of(self.sizes, self.addresses, self.dtype)
-
     def step(
-        self, ws: Sequence[Tensor], cohorts: Sequence[Cohort], largest: np.ndarray
+        self, ws: Sequence[Tensor], gradients: Sequence[Tensor], cohorts: Sequence[Cohort]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Plan]] | None:
-        """Take the step after `largest`, in place; None, and nothing happened, where it needs the parts.
+        """Take the step with these gradients, which lie in memory as the tensors do, in place; None, and nothing
+        happened, where it needs the parts.
 
         Returns for each tensor the squared residual, the passes over memory, and whether it converged; and the plan of
         each cohort.
         """
         plans: dict[Cohort, Plan] = {}
         recipes = [Recipe.of(cohorts[c], tuple(shape), strides, plans) for c, shape, strides in self._kinds]
-        bounds = np.array([plans[cohort].bound(LIMIT[self.dtype]) for cohort in cohorts])
-        if not np.all(largest < bounds[self.cohort]) or any(r.bends or not r.in_range(self.dtype) for r in recipes):
+        if any(r.bends or not r.in_range(self.dtype) for r in recipes):
             return None
         batches = self._cut(recipes)
-        if any(flags.grouped and not self.warm[places].all() for places, _, flags in batches):
+        if any(batch.flags.grouped and not self.warm[batch.places].all() for batch in batches):
             return None  # a theta is missing
-        self.addresses[:, 0] = [w.data_ptr() for w in ws]
-        numbers = np.array([recipe.numbers for recipe in recipes])[self.kind]
+        addresses = self._arrays.addresses
+        addresses[:, 0] = [w.data_ptr() for w in ws]
+        addresses[:, 2] = [grad.data_ptr() for grad in gradients]
+        bounds = np.array([plans[cohort].bound(LIMIT[self.dtype]) for cohort in cohorts])
+        if self._largest is None or not np.all(self._largest() < bounds[self.cohort]):
+            return None
+        self._arrays.numbers[:] = np.array([recipe.numbers for recipe in recipes])[self.kind]
         count = len(ws)
-        square, passes, worst = np.zeros(count), np.zeros(count), np.zeros(count)
-        for places, jobs, flags in batches:
-            found = run(jobs, self.addresses[places], numbers[places], self.dtype, flags)
-            square[places], passes[places], worst[places] = found
+        square, passes, worst = np.zeros(count), np.ones(count), np.zeros(count)
+        for batch in batches:
+            batch.step(square, passes, worst)
         return square, passes, worst <= CERTIFICATE[self.dtype], [plans[cohort] for cohort in cohorts]
 
-    def _cut(self, recipes: list[Recipe]) -> list[_Batch]:
+    def _cut(self, recipes: list[Recipe]) -> list[Batch]:
         """The batches, which change with the kinds of penalties (one of strength 0 is none) and of threads."""
-        threads = torch.get_num_threads()
-        shown = threads, [recipe.flags for recipe in recipes]
+        shown = torch.get_num_threads(), [recipe.flags for recipe in recipes]
         if self._shown != shown:
-            self._shown, self._batches = shown, []
+            self._largest, self._batches = Sizes(self._sizes, self._arrays), []
             for flags in dict.fromkeys(recipe.flags for recipe in recipes):
                 kinds = [k for k, recipe in enumerate(recipes) if recipe.flags == flags]
-                places = np.flatnonzero(np.isin(self.kind, kinds))
-                jobs = cut(tuple(recipes[self.kind[i]].geometry for i in places), threads)
-                self._batches.append(_Batch(places, jobs, flags))
+                places = np.flatnonzero(np.isin(self.kind, kinds)).tolist()
+                geometries = [recipes[self.kind[i]].geometry for i in places]
+                self._batches.append(Batch(places, geometries, self._arrays, flags))
+            self._shown = shown
         return self._batches
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from .memory import as_bits, as_double, as_long, as_number
+from .memory import bits
 
 LOOP: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False)
-"""For what is called from Python."""
+"""For loops, and for what is called from Python."""
 STRICT: dict[str, Any] = LOOP | dict(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """For what only loops call: wrappers for calls from Python would take long to compile."""
 FAST: dict[str, Any] = STRICT | dict(fastmath={"nnan", "ninf", "nsz", "contract"})
@@ -55,7 +55,7 @@ def cube_root(x: Any, cube: bool | int) -> Any:
 
 @njit(**LOOSE)
 def _estimate(x):
-    r = as_number(np.int32(MAGIC - np.int32(f32(as_bits(x)) * THIRD)))
+    r = bits(np.int32(MAGIC - np.int32(f32(bits(x)) * THIRD)))
     t = x * r * r
     e = CENTRE - t * r
     return t * (C0 + e * (C1 + e * (C2 + e * (C3 + e * C4))))
@@ -63,8 +63,8 @@ def _estimate(x):
 
 @njit(**EXACT)
 def _estimate_double(x):
-    high = f32(np.int32(as_long(x) >> 32)) * THIRD
-    r = as_double(np.int64(MAGIC_HIGH - np.int32(high)) << 32)
+    high = f32(np.int32(bits(x) >> 32)) * THIRD
+    r = bits(np.int64(MAGIC_HIGH - np.int32(high)) << 32)
     t = x * r * r
     e = CENTRE - t * r
     t = t * (C0 + e * (C1 + e * (C2 + e * (C3 + e * C4))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,6 +22,8 @@ THIN, PIECES = 64, 2
 """Rows of a piece of a panel, at least, and pieces for each thread, at most."""
 SHARED, SUMS = 2, 5
 """Lines of a board, where the pieces of a panel meet: for all of them, and for each."""
+WIDTH = 12
+"""Numbers that say what a job is."""
 
 
 class Geometry(NamedTuple):
@@ -87,14 +89,13 @@ class Panel(NamedTuple):
 class Jobs:
     """The jobs of a list of tensors, the longest panel first.
 
-    task: the place in the list, of each job;  offsets: in entries, of its seven arrays;  shapes: rows, stride, length
-    and run of its panel, the panel's number, which piece of how many, whether it is the second pass of that piece, and
-    where the panel's board begins;  widest: the longest length;  panels: how many;  board: numbers on all boards.
+    rows: one a job, as the loops unpack it: the place of its tensor in the list; where it begins, in entries and in
+    groups; rows, stride, length and run of its panel, the panel's number, which piece of how many, whether it is the
+    second pass of that piece, and where the panel's board begins;  widest: the longest length;  panels: how many;
+    board: numbers on all boards.
     """
 
-    task: np.ndarray
-    offsets: np.ndarray
-    shapes: np.ndarray
+    rows: np.ndarray
     widest: int
     panels: int
     board: int
@@ -111,15 +112,14 @@ class Jobs:
                 for piece in range(panel.pieces)[:: -1 if second else 1]  # what was read last is still near
             ]
             board += panel.board
-        table = np.array(rows, dtype=np.int64).reshape(-1, 12)
-        offsets = np.repeat(table[:, 1:2], 7, axis=1)
-        offsets[:, 6] = table[:, 2]
-        return cls(table[:, 0], offsets, table[:, 3:], int(table[:, 5].max(initial=1)), len(panels), board)
+        table = np.array(rows, dtype=np.int64).reshape(-1, WIDTH)
+        return cls(table, int(table[:, 5].max(initial=1)), len(panels), board)
 
-    def table(self, addresses: np.ndarray, itemsize: int) -> np.ndarray:
-        """One row a job, as the loops unpack it.  addresses: (tensors, 7)."""
-        places = np.where(addresses[self.task] == 0, 0, addresses[self.task] + itemsize * self.offsets)
-        return np.concatenate((self.task[:, None], places, self.shapes), axis=1)
+    def moved(self, places: np.ndarray) -> Jobs:
+        """The same jobs in a longer list, in which the tensors have these places."""
+        rows = self.rows.copy()
+        rows[:, 0] = places[rows[:, 0]]
+        return replace(self, rows=rows)
 
 
 @lru_cache(maxsize=256)

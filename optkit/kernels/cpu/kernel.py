@@ -17,9 +17,9 @@ from optkit.kernels.layout import dense, layout
 from optkit.kernels.plan import LIMIT, Plan
 
 from .fleet import Fleet
-from .jobs import cut, stretches
+from .jobs import stretches
 from .recipes import Cohort, Flags, Recipe
-from .running import CERTIFICATE, NUMPY, largest_of, run, share
+from .running import CERTIFICATE, Arrays, Batch, Sizes, Work
 
 
 class Step(NamedTuple):
@@ -90,7 +90,9 @@ class Numba(Kernel):
         for dtype in LIMIT:
             places = [i for i, task in enumerate(tasks) if task.grad.dtype == dtype]
             if places:
-                found[places] = torch.from_numpy(_largest([tasks[i].grad for i in places])).double()
+                grads = [tasks[i].grad for i in places]
+                arrays = Arrays.of(dtype, [(0, 0, grad.data_ptr(), 0, 0, 0, 0) for grad in grads])
+                found[places] = torch.from_numpy(Sizes(tuple(grad.numel() for grad in grads), arrays)())
         return found
 
     def fleet(self, tasks: Sequence[Task], labels: Sequence[int]) -> Fleet | None:
@@ -126,14 +128,20 @@ def _for_loops(places: list[int], steps: list[Step], dtype: torch.dtype, flags: 
 
 def _loop(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
     thetas = [_theta(step) if flags.grouped else None for step in steps]
-    addresses = [(*s.addresses(), 0 if t is None else t.data_ptr()) for s, t in zip(steps, thetas, strict=True)]
-    jobs = cut(tuple(step.recipe.geometry for step in steps), torch.get_num_threads())
-    numbers = np.array([step.recipe.numbers for step in steps])
-    square, passes, worst = run(jobs, np.array(addresses, np.int64), numbers, dtype, flags)
+    count, arrays = len(steps), _arrays(steps, thetas, dtype)
+    square, passes, worst = np.zeros(count), np.ones(count), np.zeros(count)
+    Batch(range(count), [step.recipe.geometry for step in steps], arrays, flags).step(square, passes, worst)
     return [
         step.taken(theta, int(n), math.sqrt(r), w <= CERTIFICATE[dtype])
         for step, theta, n, r, w in zip(steps, thetas, passes.tolist(), square.tolist(), worst.tolist(), strict=True)
     ]
+
+
+def _arrays(steps: list[Step], thetas: Sequence[Tensor | None], dtype: torch.dtype) -> Arrays:
+    rows = [(*s.addresses(), 0 if t is None else t.data_ptr()) for s, t in zip(steps, thetas, strict=True)]
+    arrays = Arrays.of(dtype, rows)
+    arrays.numbers[:] = [step.recipe.numbers for step in steps]
+    return arrays
 
 
 def _theta(step: Step) -> Tensor:
@@ -143,24 +151,14 @@ def _theta(step: Step) -> Tensor:
     return theta if known and theta is not None else torch.zeros(count, dtype=w.dtype)
 
 
-def _largest(grads: list[Tensor]) -> np.ndarray:
-    addresses = np.zeros((len(grads), 7), np.int64)
-    addresses[:, 2] = [grad.data_ptr() for grad in grads]
-    return largest_of(tuple(grad.numel() for grad in grads), addresses, grads[0].dtype)
-
-
 def _least_metric(steps: list[Step], dtype: torch.dtype, flags: Flags) -> np.ndarray:
     """The smallest entry of each step's metric, which is adaptive."""
     from .entries import least
 
-    like = np.zeros(1, NUMPY[dtype])
     jobs = stretches(tuple(step.task.w.numel() for step in steps), torch.get_num_threads())
-    table = jobs.table(np.array([(*step.addresses(), 0) for step in steps], np.int64), like.itemsize)
-    numbers = np.array([step.recipe.numbers for step in steps])
-    found = np.zeros(len(table))
-    share(lambda table, counter: least(table, numbers, found, counter, like, flags), table, least, (dtype, flags))
+    found = Work(least, jobs, _arrays(steps, [None] * len(steps), dtype), flags)()[:, 0]
     low = np.full(len(steps), math.inf)
-    np.minimum.at(low, jobs.task, found)
+    np.minimum.at(low, jobs.rows[:, 0], found)
     return low
 
 

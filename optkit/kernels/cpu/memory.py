@@ -1,4 +1,5 @@
-"""Raw memory for the loops: pointers that are known not to overlap, lines of the cache, and a shared counter.
+"""Raw memory for the loops: the arrays they are given, pointers that are known not to overlap, lines of the cache, and
+shared counters.
 
 The vectorizer must know that a store to one array leaves the others alone. Numba's arrays do not say so, and with ten
 of them the check at run time is too long for LLVM, which then leaves the loop scalar. So a pointer has a role, which is
@@ -8,10 +9,13 @@ part of its type, and loads and stores of different roles carry LLVM's scoped no
 from __future__ import annotations
 
 import sys
+from collections import namedtuple
 from typing import Any
 
+import numpy as np
+
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, njit, types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
@@ -45,6 +49,10 @@ ROLES = (
     "board",
 )
 """Arrays of different roles share no memory."""
+Memory = namedtuple("Memory", "jobs addresses numbers results counters boards scratch")
+"""What a loop is given; see running.py."""
+JOB, THREAD, PANELS = 0, 1, 8
+"""Places of the counters: of jobs that were taken, of threads, and from where on there is one for each panel."""
 LINE, AHEAD = 64, 4096
 """Bytes of a line of the cache, and how far ahead of a loop lines are fetched: half as far and four times as far did as
 well, an eighth was too near."""
@@ -135,6 +143,29 @@ def fetch(typingctx: Any, p: Any, i: Any) -> Any:
 
 
 @_intrinsic
+def _raw(typingctx: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.intp), codegen
+
+
+@njit(nogil=True)
+def opened(data: Any) -> Any:
+    """The arrays whose addresses and shapes are listed at this place."""
+    at = carray(data, (20,), np.int64)
+    return Memory(
+        carray(_raw(at[0]), (at[1], at[2]), np.int64),
+        carray(_raw(at[3]), (at[4], at[5]), np.int64),
+        carray(_raw(at[6]), (at[7], at[8]), np.float64),
+        carray(_raw(at[9]), (at[10], at[11]), np.float64),
+        carray(_raw(at[12]), (at[13],), np.int64),
+        carray(_raw(at[14]), (at[15],), np.float64),
+        carray(_raw(at[16]), (at[17], at[18], at[19]), np.float64),
+    )
+
+
+@_intrinsic
 def take(typingctx: Any, counters: Any, i: Any) -> Any:
     """counters[i], an integer that is 1 higher afterwards, in one step for all threads. What a thread wrote before it
     is seen by those that take later."""
@@ -176,18 +207,15 @@ def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return builder.gep(array.data, [args[1]], inbounds=True)
 
 
-def _cast(source: Any, target: Any) -> Any:
-    @intrinsic
-    def cast(typingctx: Any, x: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.bitcast(args[0], context.get_value_type(target))
-
-        return target(source), codegen
-
-    return cast
+_SAME_SIZE = {types.float32: types.int32, types.int32: types.float32, types.float64: types.int64}
+_SAME_SIZE[types.int64] = types.float64
 
 
-as_bits = _cast(types.float32, types.int32)
-as_number = _cast(types.int32, types.float32)
-as_long = _cast(types.float64, types.int64)
-as_double = _cast(types.int64, types.float64)
+@_intrinsic
+def bits(typingctx: Any, x: Any) -> Any:
+    """The bits of a number as an integer of its size, and of an integer as a number."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return _SAME_SIZE[x](x), codegen

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from numba import carray, njit
 
 from .columns import OWN, average, columns, spread, take_moments, totals
-from .functions import LOOP, STRICT
+from .functions import STRICT
 from .jobs import SHARED, SUMS
-from .memory import load, look, pause, pointer, store, take
+from .memory import JOB, PANELS, THREAD, load, look, opened, pause, pointer, store, take
 from .newton import sharp
-from .subproblem import PASSES, missed, refine, step, unpack
+from .subproblem import PASSES, missed, refine, sought, step, thetas, unpack
 
 FEW = 16
 """One of so many groups may be open for the moments to be taken group by group."""
@@ -104,52 +104,64 @@ def collect(length, groups, pieces, total, sums):
             store(total.free, j, load(total.free, j) + load(sums, n + 4 * length))
 
 
-@njit(**LOOP)
-def panels(jobs, numbers, results, boards, done, counter, scratch, like, tolerance, flags):
-    """Take jobs until there are none: a whole panel each, or a pass over a piece of one.
+@njit(**STRICT)
+def work(n, memory, to, scratch, like, flags):
+    """A job: a whole panel, or a pass over a piece of one.
 
-    results: squared residual, passes over the panel, largest |sqrt(h) - 1|, from whoever has them;  done: how many
-    pieces of each panel went through the first pass, 1 more when theta is known, and how many more through the second;
-    flags: see recipes.py.
+    The results, the squared residual, the passes over the panel and the largest |sqrt(h) - 1|, come from whoever has
+    them. The counter of a panel: how many of its pieces went through the first pass, 1 more when theta is known, and how
+    many more through the second.
     """
-    to = columns(scratch.ctypes.data, 8 * scratch.shape[1], like)
-    while True:
-        n = take(counter, 0)
-        if n >= jobs.shape[0]:
-            return
-        at, k = unpack(jobs[n], numbers[jobs[n, 0]], like)
-        theta_ = pointer(jobs[n, 7], like, "theta")
-        rows, stride, length, run, panel, piece, pieces, second, place = jobs[n, 8:]
-        groups, begin, end = length // run, rows * piece // pieces, rows * (piece + 1) // pieces
-        shared, line = boards.ctypes.data + 8 * place, 8 * length
-        if pieces == 1:
-            shared, line = scratch.ctypes.data + 8 * scratch.shape[1] * OWN, 8 * scratch.shape[1]
-        first = shared + SHARED * line
-        total = totals(shared, first + SUMS * piece * line, line, scratch)
-        if second:
-            while look(done, panel) <= pieces:
-                pause()
-            for j in range(groups):
-                spread(j, run, load(total.theta, j), load(total.open, j) < 0, to, k, flags)
-        else:
-            for j in range(groups):
-                spread(j, run, float(load(theta_, j)), False, to, k, flags)
-            take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
-            if pieces > 1:
-                if take(done, panel) < pieces - 1:
-                    continue
-                total = totals(shared, first, line, scratch)
-                collect(length, groups, pieces, total, pointer(first, scratch, "board"))
-            results[n, 1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
-            for j in range(groups):
-                store(theta_, j, load(total.theta, j))
-            if pieces > 1:
-                take(done, panel)
-                continue
-        average(groups, begin, end, stride, run, at, to, k, total, flags)
+    job, result, boards, done = memory.jobs[n], memory.results[n], memory.boards, memory.counters
+    at, k = unpack(job, memory, like)
+    theta_, tolerance = thetas(job, memory, like), sought(like)
+    rows, stride, length, run, panel, piece, pieces, second, place = job[3:]
+    panel += PANELS
+    groups, begin, end = length // run, rows * piece // pieces, rows * (piece + 1) // pieces
+    shared, line = boards.ctypes.data + 8 * place, 8 * length
+    if pieces == 1:
+        shared, line = scratch.ctypes.data + 8 * scratch.shape[1] * OWN, 8 * scratch.shape[1]
+    first = shared + SHARED * line
+    total = totals(shared, first + SUMS * piece * line, line, scratch)
+    if second:
+        while look(done, panel) <= pieces:
+            pause()
+        for j in range(groups):
+            spread(j, run, load(total.theta, j), load(total.open, j) < 0, to, k, flags)
+    else:
+        for j in range(groups):
+            spread(j, run, float(load(theta_, j)), False, to, k, flags)
+        take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
         if pieces > 1:
-            if take(done, panel) < 2 * pieces:
-                continue
+            if take(done, panel) < pieces - 1:
+                return
             total = totals(shared, first, line, scratch)
             collect(length, groups, pieces, total, pointer(first, scratch, "board"))
-        results[n, 0], results[n, 2] = residual(groups, theta_, k, total, flags)
+        result[1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
+        for j in range(groups):
+            store(theta_, j, load(total.theta, j))
+        if pieces > 1:
+            take(done, panel)
+            return
+    average(groups, begin, end, stride, run, at, to, k, total, flags)
+    if pieces > 1:
+        if take(done, panel) < 2 * pieces:
+            return
+        total = totals(shared, first, line, scratch)
+        collect(length, groups, pieces, total, pointer(first, scratch, "board"))
+    result[0], result[2] = residual(groups, theta_, k, total, flags)
+
+
+def panels(dtype, flags):
+    """The loop over panels."""
+
+    def loop(data):
+        memory, like = opened(data), carray(data, (0,), dtype)
+        scratch = memory.scratch[take(memory.counters, THREAD)]
+        to = columns(scratch.ctypes.data, 8 * scratch.shape[1], like)
+        n = take(memory.counters, JOB)
+        while n < memory.jobs.shape[0]:
+            work(n, memory, to, scratch, like, flags)
+            n = take(memory.counters, JOB)
+
+    return loop

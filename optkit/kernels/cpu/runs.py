@@ -6,11 +6,11 @@ The passes are those of panels.py, with sums across the lanes of a vector in the
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-from numba import njit
+from numba import carray, njit
 
-from .functions import LOOP, STRICT, SUMS
-from .memory import load, pointer, store, take
-from .subproblem import PASSES, missed, move, quotient, refine, step, unpack, weigh
+from .functions import STRICT, SUMS
+from .memory import JOB, load, opened, store, take
+from .subproblem import PASSES, missed, move, quotient, refine, sought, step, thetas, unpack, weigh
 
 CHUNK = 4096
 """Entries whose moments are added up in the dtype of the arrays, in many lanes, before they go to float64 totals."""
@@ -97,14 +97,17 @@ def neighbours(groups, run, theta_, at, k, result, like, tolerance, flags):
     result[0], result[1], result[2] = square, most + 1, worst
 
 
-@njit(**LOOP)
-def runs(jobs, numbers, results, counter, like, tolerance, flags):
-    """Take jobs until there are none.  flags: see recipes.py."""
-    while True:
-        j = take(counter, 0)
-        if j >= jobs.shape[0]:
-            return
-        at, k = unpack(jobs[j], numbers[jobs[j, 0]], like)
-        theta = pointer(jobs[j, 7], like, "theta")
-        length, run = jobs[j, 10], jobs[j, 11]
-        neighbours(length // run, run, theta, at, k, results[j], like, tolerance, flags)
+def runs(dtype, flags):
+    """The loop over such groups."""
+
+    def loop(data):
+        memory, like = opened(data), carray(data, (0,), dtype)
+        j = take(memory.counters, JOB)
+        while j < memory.jobs.shape[0]:
+            job, result = memory.jobs[j], memory.results[j]
+            at, k = unpack(job, memory, like)
+            theta, groups, run = thetas(job, memory, like), job[5] // job[6], job[6]
+            neighbours(groups, run, theta, at, k, result, like, sought(like), flags)
+            j = take(memory.counters, JOB)
+
+    return loop

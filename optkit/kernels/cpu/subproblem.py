@@ -16,6 +16,8 @@ from .functions import INNER, STRICT, inverse, metric, soft
 from .memory import fetch, load, per_line, pointer, store
 from .newton import following
 
+SINGLE, DOUBLE = 1e-5, 1e-14
+"""The largest |h - 1| that is sought, in either dtype: about twice |sqrt(h) - 1|."""
 PASSES = 30
 """How often moments are taken in the dtype of the arrays, at most."""
 
@@ -27,16 +29,17 @@ Numbers = namedtuple(
 
 
 @njit(**STRICT)
-def unpack(job, number, like):
-    """The pointers to the arrays of a job, and its numbers in their dtype."""
-    _, at_w, at_anchor, at_grad, at_m, at_u, at_top = job[:7]
+def unpack(job, memory, like):
+    """The pointers to the arrays of a job from where it begins, and its numbers in their dtype."""
+    begin = like.itemsize * job[1]
+    address, number = memory.addresses[job[0]], memory.numbers[job[0]]
     at = Arrays(
-        pointer(at_w, like, "w"),
-        pointer(at_anchor, like, "anchor"),
-        pointer(at_grad, like, "grad"),
-        pointer(at_m, like, "m"),
-        pointer(at_u, like, "u"),
-        pointer(at_top, like, "top"),
+        pointer(address[0] + begin, like, "w"),
+        pointer(address[1] + begin, like, "anchor"),
+        pointer(address[2] + begin, like, "grad"),
+        pointer(address[3] + begin, like, "m"),
+        pointer(address[4] + begin, like, "u"),
+        pointer(address[5] + begin, like, "top"),
     )
     dtype = like.dtype.type
     k = Numbers(
@@ -57,6 +60,18 @@ def unpack(job, number, like):
         dtype(1 / number[10]),
     )
     return at, k
+
+
+@njit(**STRICT)
+def thetas(job, memory, like):
+    """The pointer to the thetas of a job's groups."""
+    return pointer(memory.addresses[job[0]][6] + like.itemsize * job[2], like, "theta")
+
+
+@njit(**STRICT)
+def sought(like):
+    """The tolerance for this dtype."""
+    return SINGLE if like.itemsize == 4 else DOUBLE
 
 
 @njit(**INNER)

@@ -11,14 +11,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from typing import Any
 
-import torch
-
-_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+"""void function(void *data)."""
 
 
 @cache
@@ -27,7 +25,7 @@ def _team() -> Any:
     library = ctypes.CDLL(None) if sys.platform == "linux" else None  # with all that torch made global
     parallel = getattr(library, "GOMP_parallel", None)
     if parallel is not None:
-        parallel.argtypes, parallel.restype = [_FUNCTION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+        parallel.argtypes, parallel.restype = [FUNCTION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
     return parallel
 
 
@@ -50,27 +48,13 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_forked)
 
 
-def everywhere(work: Callable[[], None], jobs: int) -> None:
-    """work() in as many threads as torch uses and there are jobs for, this one among them."""
-    threads = max(1, min(torch.get_num_threads(), jobs))
-    if threads == 1:
-        work()
-        return
-    errors: list[BaseException] = []
-
-    def guarded(_: Any = None) -> None:
-        try:
-            work()
-        except BaseException as error:  # else it would be printed and forgotten
-            errors.append(error)
-
-    parallel = None if _child else _team()
+def everywhere(function: Any, data: int, threads: int) -> None:
+    """function(data), a FUNCTION that raises no errors, in so many threads, this one among them."""
+    parallel = None if _child or threads == 1 else _team()
     if parallel is not None:
-        parallel(_FUNCTION(guarded), None, threads, 0)
-    else:
-        others = [_pool(threads - 1).submit(guarded) for _ in range(threads - 1)]
-        guarded()
-        for other in others:
-            other.result()
-    if errors:
-        raise errors[0]
+        parallel(function, data, threads, 0)
+        return
+    others = [_pool(threads - 1).submit(function, data) for _ in range(threads - 1)]
+    function(data)
+    for other in others:
+        other.result()
