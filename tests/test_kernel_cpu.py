@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 pytest.importorskip("numba")
-from optkit.kernels.cpu import threads
-from optkit.kernels.cpu.jobs import NARROWEST, PIECES, SHARED, SUMS, THIN, WIDEST, Geometry, cut
+from optkit.kernels.cpu import running, threads
+from optkit.kernels.cpu.jobs import NARROWEST, PIECES, SHARED, SUMS, THIN, WIDEST, Geometry, Job, Jobs, cut
 from optkit.kernels.cpu.newton import cheap, following, sharp
 from optkit.kernels.layout import layout
+from optkit.regularizers import GroupLasso
+from optkit.torch import ProxSGD
 
 bisect: Any = optimize.bisect  # whose stub returns more than a number
 
@@ -108,39 +111,38 @@ def two() -> Any:
 
 
 @pytest.mark.parametrize("team", [True, False])
-def test_the_work_is_done_in_as_many_threads_as_torch_uses(
-    team: bool, two: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_work_is_done_in_so_many_threads(team: bool, two: None, monkeypatch: pytest.MonkeyPatch) -> None:
     if not team:
         monkeypatch.setattr(threads, "_team", lambda: None)
     elif sys.platform == "linux":
         assert threads._team() is not None
     seen: list[int] = []
 
-    def work() -> None:
+    def work(_: Any) -> None:
         seen.append(threading.get_ident())
         time.sleep(0.05)
 
-    threads.everywhere(work, 8)
+    threads.everywhere(threads.FUNCTION(work), 0, 2)
     assert len(seen) == len(set(seen)) == 2 and threading.get_ident() in seen
     seen.clear()
-    threads.everywhere(work, 1)
+    threads.everywhere(threads.FUNCTION(work), 0, 1)
     assert seen == [threading.get_ident()]
 
 
-@pytest.mark.parametrize("team", [True, False])
-def test_an_error_in_any_thread_is_raised_here(team: bool, two: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not team:
-        monkeypatch.setattr(threads, "_team", lambda: None)
-    for mine in (True, False):
-
-        def work(mine: bool = mine) -> None:
-            time.sleep(0.02)  # so that both threads get work
-            if (threading.current_thread() is threading.main_thread()) == mine:
-                raise KeyboardInterrupt("stop")
-
-        with pytest.raises(KeyboardInterrupt, match="stop"):
-            threads.everywhere(work, 8)
+@pytest.mark.parametrize(("columns", "used"), [(1, 1), (2 * NARROWEST, 2), (9 * NARROWEST, 3)])
+def test_loops_run_in_as_many_threads_as_torch_uses_and_there_are_jobs(columns: int, used: int) -> None:
+    before = torch.get_num_threads()
+    w = torch.nn.Parameter(torch.ones(2, columns))
+    try:
+        torch.set_num_threads(3)
+        optimizer = ProxSGD([w], lr=0.1, regularizer=GroupLasso(0.1, axes=0), kernel="numba")
+        with mock.patch.object(running, "everywhere", wraps=threads.everywhere) as calls:
+            for _ in range(3):
+                w.grad = torch.ones_like(w)
+                optimizer.step()
+        assert {call.args[2] for call in calls.call_args_list[1::2]} == {used}  # of every second the gradients' check
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_team_is_the_one_that_torch_uses() -> None:
@@ -149,27 +151,26 @@ def test_the_team_is_the_one_that_torch_uses() -> None:
         pytest.skip("needs Linux: elsewhere other threads do the work")
     code = """
 import os, torch
-from optkit.kernels.cpu.threads import everywhere
+from optkit.kernels.cpu.threads import FUNCTION, everywhere
 torch.set_num_threads(2)
 torch.ones(1 << 22).add_(1)
 count = lambda: len(os.listdir("/proc/self/task"))
 before = count()
-everywhere(lambda: None, 8)
+everywhere(FUNCTION(lambda _: None), 0, 2)
 print(count() - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "0"
 
 
-def test_threads_of_another_number_are_not_kept(two: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_of_another_number_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_team", lambda: None)
 
     def ours() -> int:
         return sum(thread.name.startswith("optkit") for thread in threading.enumerate())
 
     for count in (4, 3, 2):
-        torch.set_num_threads(count)
-        threads.everywhere(lambda: time.sleep(0.05), 8)
+        threads.everywhere(threads.FUNCTION(lambda _: time.sleep(0.05)), 0, count)
     deadline = time.monotonic() + 20
     while ours() != 1 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -182,12 +183,14 @@ def test_children_and_their_children_have_threads_of_their_own() -> None:
         pytest.skip("needs os.fork")
     code = """
 import os, sys, threading, time, torch
-from optkit.kernels.cpu.threads import everywhere
+from optkit.kernels.cpu.threads import FUNCTION, everywhere
 
 def used(threads):
-    torch.set_num_threads(threads)
     seen = set()
-    everywhere(lambda: (seen.add(threading.get_ident()), time.sleep(0.05)), 8)
+    def work(_):
+        seen.add(threading.get_ident())
+        time.sleep(0.05)
+    everywhere(FUNCTION(work), 0, threads)
     return len(seen) == threads
 
 def generation(depth):
@@ -234,17 +237,22 @@ def group_of_each(geometry: Geometry) -> np.ndarray:
     return whole.transpose(sorted(range(len(shape)), key=lambda i: (-strides[i], shape[i]))).ravel()
 
 
+def listed(jobs: Jobs, **given: int) -> list[Job]:
+    """The jobs with these fields, in their order."""
+    found = [Job(*row) for row in jobs.rows.tolist()]
+    return [job for job in found if all(getattr(job, key) == value for key, value in given.items())]
+
+
 @given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
 @settings(deadline=None)
 def test_the_jobs_cover_each_entry_once_and_whole_groups(several: list[Geometry], threads: int) -> None:
     """Each entry once in either pass, where there are two."""
     jobs = cut(tuple(several), threads)
     for i, geometry in enumerate(several):
-        mine, groups = jobs.task == i, group_of_each(geometry)
+        groups = group_of_each(geometry)
         count, thetas = np.zeros((2, groups.size), int), []
-        for shape, offsets in zip(jobs.shapes[mine], jobs.offsets[mine], strict=True):
-            rows, stride, length, run, _, piece, pieces, second, _ = shape.tolist()
-            entries = offsets[0] + stride * np.arange(rows)[:, None] + np.arange(length)
+        for _, offset, theta, rows, stride, length, run, _, piece, pieces, second, _ in listed(jobs, task=i):
+            entries = offset + stride * np.arange(rows)[:, None] + np.arange(length)
             assert rows == 1 or length <= jobs.widest
             assert second == 0 or pieces > 1
             passes = (second,) if pieces > 1 else (0, 1)
@@ -253,7 +261,7 @@ def test_the_jobs_cover_each_entry_once_and_whole_groups(several: list[Geometry]
                 columns = groups[entries].reshape(rows, length // run, run)
                 assert np.all(columns == columns[:1, :, :1]) and len(set(columns[0, :, 0])) == length // run
                 assert rows * run * geometry.groups == groups.size
-                thetas += range(offsets[6], offsets[6] + length // run)
+                thetas += range(theta, theta + length // run)
         assert np.all(count == 1)
         assert geometry.axes is None or not groups.size or sorted(thetas) == list(range(geometry.groups))
 
@@ -267,11 +275,11 @@ def test_the_pieces_of_a_panel_have_a_board_and_none_waits_for_a_later_one(
     jobs = cut(tuple(several), threads)
     boards = np.zeros(jobs.board, int)
     for number in range(jobs.panels):
-        places = np.flatnonzero(jobs.shapes[:, 4] == number)
-        _, _, length, _, _, _, pieces, _, board = jobs.shapes[places[0]].tolist()
-        assert np.all(jobs.shapes[places][:, [0, 1, 2, 3, 6, 8]] == jobs.shapes[places[0]][[0, 1, 2, 3, 6, 8]])
+        mine = listed(jobs, panel=number)
+        assert len({job._replace(piece=0, second=0) for job in mine}) == 1
+        length, pieces, board = mine[0].length, mine[0].pieces, mine[0].board
         passes = [(second, piece) for second in (range(2) if pieces > 1 else range(1)) for piece in range(pieces)]
-        found = [(row[7], row[5]) for row in jobs.shapes[places].tolist()]
+        found = [(job.second, job.piece) for job in mine]
         assert sorted(found) == passes and [each[0] for each in found] == [each[0] for each in passes]
         boards[board : board + (SHARED + SUMS * pieces) * length * (pieces > 1)] += 1
     assert np.all(boards == 1)
@@ -286,9 +294,9 @@ def test_there_are_no_more_panels_than_there_is_work_for(several: list[Geometry]
         if known is not None and 0 not in geometry.shape:
             across = [-(-known.groups // max(1, width // known.run)) for width in (NARROWEST, WIDEST)]
             most = min(across[0], max(across[1], threads))
-            mine = jobs.shapes[jobs.task == i]
-            assert len(set(mine[:, 4])) <= known.batches * most
-            assert np.all(mine[:, 6] <= max(1, min(PIECES * threads, known.rows // THIN)))
+            mine = listed(jobs, task=i)
+            assert len({job.panel for job in mine}) <= known.batches * most
+            assert all(job.pieces <= max(1, min(PIECES * threads, known.rows // THIN)) for job in mine)
 
 
 @pytest.mark.parametrize(("threads", "panels"), [(1, 1), (2, 2), (16, 16), (64, 16)])
@@ -300,4 +308,4 @@ def test_a_panel_of_few_rows_is_narrow_at_most_as_far_as_it_pays(threads: int, p
 @pytest.mark.parametrize(("threads", "pieces"), [(1, 1), (2, 4), (16, 32), (64, 64)])
 def test_a_panel_of_many_rows_is_cut_into_pieces_of_some(threads: int, pieces: int) -> None:
     jobs = cut((Geometry((4096, 4096), (4096, 1), (0,)),), threads)
-    assert jobs.panels == 1 and set(jobs.shapes[:, 6]) == {pieces}
+    assert jobs.panels == 1 and {job.pieces for job in listed(jobs)} == {pieces}

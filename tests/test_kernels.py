@@ -106,7 +106,7 @@ def test_panels_in_pieces_of_a_few_rows(dtype: torch.dtype, monkeypatch: pytest.
     jobs.cut.cache_clear()
     torch.set_num_threads(3)
     try:
-        assert jobs.cut((jobs.Geometry((6, 5), (5, 1), (0,)),), 3).shapes[0, 6] == 3
+        assert jobs.cut((jobs.Geometry((6, 5), (5, 1), (0,)),), 3).rows[0, 9] == 3
         for case in several:
             walk(Numba(), case, dtype, steps=12)
     finally:

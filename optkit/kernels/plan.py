@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -33,8 +33,7 @@ Root = Literal["none", "cube", "square", "largest"]
 Kind = Literal["soft", "firm", "binary", "groups"]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """m <- keep m + gain g, linear = out m, u <- keep_square u + gain_square g g, W = (1 - average) w + average What.
 
     anchored: the anchor is W_0; else it is w, which is multiplied by `decay` before anything else.
@@ -68,11 +67,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """weight * psi on an array, as a kernel evaluates it.
+    """psi on an array, as a kernel evaluates weight * psi.
 
-    kind: "soft", first * |w| + second / 2 * w^2 on every entry;  "firm", the Plan's weight * MCP(first, second);
-    "binary", first * distance to the nearest of -second and second;  "groups", threshold first * ||w_g||, `level` * |w|
-    on every entry, and curved by -`concavity` until the slope is 0.  axes: of a group.
+    kind: "soft", weight * (first * |w| + second / 2 * w^2) on every entry;  "firm", weight * MCP(first, second);
+    "binary", weight * first * distance to the nearest of -second and second;  "groups", weight * (first * ||w_g|| +
+    level * |w|) and curved by -weight * concavity until the slope is 0.  axes: of a group.
     """
 
     kind: Kind
@@ -116,44 +115,38 @@ def bound(method: ProximalMethod, state: MethodState, cache: dict[Any, float]) -
     return cache[key]
 
 
-def penalty(psi: Regularizer, weight: float, shape: tuple[int, ...]) -> Penalty:
-    """weight * psi on arrays of this shape."""
+@lru_cache(maxsize=4096)
+def penalty(psi: Regularizer, shape: tuple[int, ...]) -> Penalty:
+    """psi on arrays of this shape."""
     match psi:
         case Zero():
             return Penalty("soft")
         case SquaredL2():
-            return Penalty("soft", second=weight * psi.strength)
+            return Penalty("soft", second=psi.strength)
         case L1():
-            return Penalty("soft", weight * psi.strength)
+            return Penalty("soft", psi.strength)
         case ElasticNet():
-            return Penalty("soft", weight * psi.slope, weight * psi.curvature)
+            return Penalty("soft", psi.slope, psi.curvature)
         case MCP():
             return Penalty("firm", psi.strength, psi.gamma)
         case Binary():
-            return Penalty("binary", weight * psi.strength, psi.level)
+            return Penalty("binary", psi.strength, psi.level)
         case GroupLasso() | GroupMCP() | SparseGroupLasso():
-            return _grouped(psi, weight, shape)
+            return _grouped(psi, shape)
     raise TypeError(f"no kernel knows {type(psi).__name__}; see `objection`")
 
 
-def _grouped(psi: GroupLasso | GroupMCP | SparseGroupLasso, weight: float, shape: tuple[int, ...]) -> Penalty:
-    unit, axes = _unit(psi, shape)
-    threshold, level, concavity = weight * unit, 0.0, 0.0
+def _grouped(psi: GroupLasso | GroupMCP | SparseGroupLasso, shape: tuple[int, ...]) -> Penalty:
+    threshold, axes, level, concavity = psi.threshold(shape), psi.group_axes(shape), 0.0, 0.0
     if isinstance(psi, SparseGroupLasso):
-        threshold, level = (1 - psi.l1_ratio) * threshold, weight * psi.level
+        threshold, level = (1 - psi.l1_ratio) * threshold, psi.level
     if isinstance(psi, GroupMCP):
-        concavity = weight / psi.gamma
+        concavity = 1 / psi.gamma
     if threshold == 0:
         return Penalty("soft")
     if concavity == 0 and all(shape[axis] == 1 for axis in axes):  # groups of one entry
         return Penalty("soft", threshold + level)
     return Penalty("groups", threshold, 0.0, level, concavity, axes)
-
-
-@lru_cache(maxsize=4096)
-def _unit(psi: GroupLasso | GroupMCP | SparseGroupLasso, shape: tuple[int, ...]) -> tuple[float, tuple[int, ...]]:
-    """The threshold at weight 1, and the axes of a group."""
-    return psi.threshold(shape), psi.group_axes(shape)
 
 
 def _estimator(part: GradientEstimator[Any], clock: Clock, weight: float) -> tuple[float, float, float, float | None]:

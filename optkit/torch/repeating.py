@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,12 +28,13 @@ class Repeat:
         parameters: Sequence[Tensor],
         entries: Sequence[dict[str, Any]],
         groups: Sequence[int],
-        methods: Sequence[ProximalMethod],
+        methods: list[ProximalMethod],
     ) -> None:
         self.parameters, self.entries, self.groups, self.methods = parameters, entries, groups, methods
         self.forms = [_form(p) for p in parameters]
         self.arrays = [[(key, v) for key, v in entry.items() if isinstance(v, Tensor)] for entry in entries]
         self.fleet: Any = None
+        self.last: list[Cohort] = []
 
     @classmethod
     def of(
@@ -41,7 +43,7 @@ class Repeat:
         parameters: Sequence[Tensor],
         entries: Sequence[dict[str, Any]],
         groups: Sequence[int],
-        methods: Sequence[ProximalMethod],
+        methods: list[ProximalMethod],
     ) -> Repeat | None:
         """None where the kernel has no fleet of them."""
         repeat = cls(parameters, entries, groups, methods)
@@ -57,9 +59,8 @@ class Repeat:
         """Those of the parameters, or None where anything is not as it was."""
         found = []
         times = [self.entries[i]["t"] for i in self.fleet.leaders]
-        cohorts = self.fleet.cohort.tolist()
         for p, entry, form, arrays, cohort in zip(
-            self.parameters, self.entries, self.forms, self.arrays, cohorts, strict=True
+            self.parameters, self.entries, self.forms, self.arrays, self.fleet.cohort, strict=True
         ):
             grad = p.grad
             if grad is None or state.get(p) is not entry or entry["t"] != times[cohort]:
@@ -74,31 +75,39 @@ class Repeat:
 
     def step(
         self, gradients: Sequence[Tensor], groups: Sequence[dict[str, Any]], method: Callable[[Any], ProximalMethod]
-    ) -> tuple[list[float], list[int], list[bool]] | None:
-        """Take it, in place; (residuals, passes, converged) of the parameters, or None where it is not to be had so."""
-        methods: dict[int, ProximalMethod] = {}
+    ) -> bool | None:
+        """Take it, in place; returns whether all subproblems were solved, or None where it is not to be had so."""
         cohorts = []
+        for g in {self.groups[leader] for leader in self.fleet.leaders}:
+            before, self.methods[g] = self.methods[g], method(groups[g])
+            if self.methods[g] is not before and kind(self.methods[g]) != kind(before):
+                return None
         for leader in self.fleet.leaders:
             g, entry = self.groups[leader], self.entries[leader]
-            if g not in methods:
-                methods[g] = method(groups[g])
-                if methods[g] is not self.methods[g] and kind(methods[g]) != kind(self.methods[g]):
-                    return None
-            cohorts.append(Cohort(methods[g], entry["t"], entry.get("estimator.weight", 0.0), groups[g]["maximize"]))
+            weight = entry.get("estimator.weight", 0.0)
+            cohorts.append(Cohort(self.methods[g], entry["t"], weight, groups[g]["maximize"]))
         done = self.fleet.step(self.parameters, gradients, cohorts)
         if done is None:
             return None
-        square, passes, converged, plans = done
-        for entry, cohort in zip(self.entries, self.fleet.cohort.tolist(), strict=True):
-            entry["t"] = cohorts[cohort].t + 1
-            if plans[cohort].dual is not None:
-                entry["estimator.weight"] = plans[cohort].dual
-        residuals = square**0.5
-        for c, cohort in enumerate(cohorts):
-            if cohort.method.anchor == "previous":
-                residuals[self.fleet.cohort == c] /= cohort.method.clock(cohort.t + 1).gain or 1.0
+        solved, plans = done
+        for entry, c in zip(self.entries, self.fleet.cohort, strict=True):
+            entry["t"] = cohorts[c].t + 1
+            if plans[c].dual is not None:
+                entry["estimator.weight"] = plans[c].dual
+        self.last = cohorts
         torch.autograd.graph.increment_version(self.parameters)
-        return residuals.tolist(), passes.astype(int).tolist(), converged.tolist()
+        return solved
+
+    def outcome(self) -> tuple[list[float], list[int], list[bool]] | None:
+        """(residuals, passes, whether they were solved) of the subproblems of the last step, if there was one."""
+        if not self.last:
+            return None
+        square, passes, solved = self.fleet.outcome()
+        residuals = square**0.5
+        for c, cohort in enumerate(self.last):
+            if cohort.method.anchor == "previous":
+                residuals[np.equal(self.fleet.cohort, c)] /= cohort.method.clock(cohort.t + 1).gain or 1.0
+        return residuals.tolist(), passes.tolist(), solved.tolist()
 
 
 def kind(method: ProximalMethod) -> tuple[Any, ...]:

@@ -47,6 +47,8 @@ class HostSteps:
     def learn(self, optimizer: MethodOptimizer, wait: bool) -> None:
         """Take note of how steps went: of all, or of those that are known without waiting for the device. Raises
         ValueError, with everything as before it, for a step that went wrong."""
+        if wait and self._repeat is not None:
+            self._note(optimizer, self._repeat)
         while self.outcomes and (wait or self.outcomes[0].ready()):
             outcome = self.outcomes.pop(0)
             finite, converged = outcome.read()
@@ -61,22 +63,28 @@ class HostSteps:
 
     def _repeated(self, optimizer: MethodOptimizer) -> bool:
         """Take a step like the last one, if it is one."""
-        repeat, self._repeat = self._repeat, None
-        groups = optimizer.param_groups
-        if repeat is None or any(group["pending_restart"] for group in groups):
+        repeat, groups = self._repeat, optimizer.param_groups
+        if repeat is None:
             return False
         due = sum(p.grad is not None for group in groups for p in group["params"])
-        gradients = repeat.gradients(optimizer.state) if due == len(repeat.parameters) else None
-        done = None if gradients is None else repeat.step(gradients, groups, optimizer.method)
-        if done is None:
+        same = due == len(repeat.parameters) and not any(group["pending_restart"] for group in groups)
+        gradients = repeat.gradients(optimizer.state) if same else None
+        solved = None if gradients is None else repeat.step(gradients, groups, optimizer.method)
+        if solved is None:
+            self._note(optimizer, repeat)
+            self._repeat = None
             return False
-        residuals, passes, converged = done
-        optimizer.tally.residuals.update(zip(repeat.parameters, residuals, strict=True))
-        if not all(converged):
-            for entry, n, residual, flag in zip(repeat.entries, passes, residuals, converged, strict=True):
+        if not solved:
+            for entry, residual, n, flag in zip(repeat.entries, *self._note(optimizer, repeat), strict=True):
                 optimizer.tally.count(entry["t"], n, residual, flag)
-        self._repeat = repeat
         return True
+
+    def _note(self, optimizer: MethodOptimizer, repeat: Repeat) -> Any:
+        """Take note of the residuals of the last repeated step: only when they are asked for, or about to be lost."""
+        outcome = repeat.outcome()
+        if outcome is not None:
+            optimizer.tally.residuals.update(zip(repeat.parameters, outcome[0], strict=True))
+        return outcome
 
     def _remember(self, optimizer: MethodOptimizer, updates: list[Update]) -> None:
         """Prepare for another step like this one."""

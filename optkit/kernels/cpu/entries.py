@@ -7,7 +7,8 @@ import numpy as np
 from numba import carray, njit
 
 from .functions import FAST, INNER, STRICT, inverse, metric, prox
-from .memory import JOB, bits, load, opened, pointer, store, take
+from .jobs import FOUND, JOB
+from .memory import bits, load, opened, pointer, store, take
 from .subproblem import ahead, portion, renew, unpack
 
 LARGE = 1e38
@@ -72,7 +73,7 @@ def entries(dtype, flags):
         memory, like = opened(data), carray(data, (0,), dtype)
         j = take(memory.counters, JOB)
         while j < memory.jobs.shape[0]:
-            at, k = unpack(memory.jobs[j], memory, like)
+            at, k = unpack(memory.jobs[j], memory, like, flags)
             stretch(memory.jobs[j, 5], at, k, like.dtype.type(1), flags)
             j = take(memory.counters, JOB)
 
@@ -80,16 +81,18 @@ def entries(dtype, flags):
 
 
 def largest(dtype, flags):
-    """The loop that finds the largest |entry| of gradients."""
+    """The loop that finds the largest |entry| of gradients, and whether one is beyond the bound of its plan."""
     integer = np.dtype(f"i{dtype.itemsize}")
 
     def loop(data):
         memory, like = opened(data), carray(data, (0,), integer)
         j = take(memory.counters, JOB)
         while j < memory.jobs.shape[0]:
-            task, begin = memory.jobs[j, 0], memory.jobs[j, 1]
-            begin = memory.addresses[task, 2] + like.itemsize * begin
-            memory.results[j, 0] = bits(size(begin, memory.jobs[j, 5], like))
+            job, tensor = memory.jobs[j], memory.tensors[memory.jobs[j, 0]]
+            found = float(bits(size(tensor[2] + like.itemsize * job[1], job[5], like)))
+            memory.results[job[7], 0] = found
+            if not found < memory.plans[tensor[7], 11]:
+                take(memory.counters, FOUND)
             j = take(memory.counters, JOB)
 
     return loop
@@ -102,8 +105,9 @@ def least(dtype, flags):
         memory, like = opened(data), carray(data, (0,), dtype)
         j = take(memory.counters, JOB)
         while j < memory.jobs.shape[0]:
-            at, k = unpack(memory.jobs[j], memory, like)
-            memory.results[j, 0] = smallest(memory.jobs[j, 5], at, k, flags)
+            job = memory.jobs[j]
+            at, k = unpack(job, memory, like, flags)
+            memory.results[job[7], 0] = smallest(job[5], at, k, flags)
             j = take(memory.counters, JOB)
 
     return loop

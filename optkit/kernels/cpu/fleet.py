@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from optkit.kernels.base import Task
-from optkit.kernels.plan import LIMIT, Plan
+from optkit.kernels.plan import Plan
 
-from .recipes import Cohort, Recipe
-from .running import CERTIFICATE, Arrays, Batch, Sizes
+from .recipes import Cohort, Form, Reach, Recipe, numbers, recipe
+from .running import Arrays, Batch, Outcome, sizes
 
 
 class Fleet:
@@ -23,23 +23,27 @@ class Fleet:
 
     def __init__(self, tasks: Sequence[Task], labels: Sequence[int]) -> None:
         self.tasks = tasks  # which keeps their arrays where they are
-        self.dtype = tasks[0].w.dtype
-        self._sizes = tuple(task.w.numel() for task in tasks)
-        self._arrays = Arrays.of(self.dtype, [_addresses(task) for task in tasks])
-        self.warm = np.array([task.theta is not None for task in tasks])  # one without entries has no address either
         cohorts: dict[tuple[int, int, float], int] = {}
         kinds: dict[tuple[int, torch.Size, tuple[int, ...]], int] = {}
-        self.kind = np.zeros(len(tasks), np.int64)
-        for i, task in enumerate(tasks):
+        self.cohort: list[int] = []
+        self._kind: list[int] = []
+        for label, task in zip(labels, tasks, strict=True):
             weight = getattr(task.state.estimator, "weight", 0.0)
-            cohort = cohorts.setdefault((labels[i], task.state.t, weight), len(cohorts))
-            self.kind[i] = kinds.setdefault((cohort, task.w.shape, task.w.stride()), len(kinds))
+            self.cohort.append(cohorts.setdefault((label, task.state.t, weight), len(cohorts)))
+            self._kind.append(kinds.setdefault((self.cohort[-1], task.w.shape, task.w.stride()), len(kinds)))
         self._kinds = list(kinds)
-        self.cohort = np.array([kind[0] for kind in self._kinds], np.int64)[self.kind]
-        self.leaders = [int(np.flatnonzero(self.cohort == c)[0]) for c in range(len(cohorts))]
-        self._largest: Sizes | None = None
-        self._batches: list[Batch] = []
+        self.leaders = [self.cohort.index(c) for c in range(len(cohorts))]
+        self._arrays = Arrays.of(tasks[0].w.dtype, [_addresses(task) for task in tasks], len(cohorts))
+        self._arrays.tensors[:, 7] = self.cohort
+        self._lengths = tuple(task.w.numel() for task in tasks)
+        self._warm = np.array([task.theta is not None for task in tasks])  # one without entries has no address either
+        self._pointers: object = None
         self._shown: object = None
+        self._cut: object = None
+        self._fits = False
+        self._reaches: list[Reach | None] = []
+        self._batches: list[Batch] = []
+        self._done: list[Batch] = []
 
     @classmethod
     def of(cls, tasks: Sequence[Task], labels: Sequence[int]) -> Fleet | None:
@@ -48,45 +52,60 @@ class Fleet:
 
     def step(
         self, ws: Sequence[Tensor], gradients: Sequence[Tensor], cohorts: Sequence[Cohort]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Plan]] | None:
+    ) -> tuple[bool, list[Plan]] | None:
         """Take the step with these gradients, which lie in memory as the tensors do, in place; None, and nothing
         happened, where it needs the parts.
 
-        Returns for each tensor the squared residual, the passes over memory, and whether it converged; and the plan of
-        each cohort.
+        Returns whether all subproblems were solved, and the plan of each cohort.
         """
-        plans: dict[Cohort, Plan] = {}
-        recipes = [Recipe.of(cohorts[c], tuple(shape), strides, plans) for c, shape, strides in self._kinds]
-        if any(r.bends or not r.in_range(self.dtype) for r in recipes):
+        plans = [cohort.plan() for cohort in cohorts]
+        if not self._prepared(cohorts, plans):
             return None
-        batches = self._cut(recipes)
-        if any(batch.flags.grouped and not self.warm[batch.places].all() for batch in batches):
-            return None  # a theta is missing
-        addresses = self._arrays.addresses
-        addresses[:, 0] = [w.data_ptr() for w in ws]
-        addresses[:, 2] = [grad.data_ptr() for grad in gradients]
-        bounds = np.array([plans[cohort].bound(LIMIT[self.dtype]) for cohort in cohorts])
-        if self._largest is None or not np.all(self._largest() < bounds[self.cohort]):
+        dtype, tensors, _, rows = self._arrays
+        pointers = [w.data_ptr() for w in ws], [grad.data_ptr() for grad in gradients]
+        if pointers != self._pointers:
+            tensors[:, 0], tensors[:, 2] = self._pointers = pointers
+        rows[:] = [numbers(p, cohort.maximize, dtype) for p, cohort in zip(plans, cohorts, strict=True)]
+        if not self._sizes():
             return None
-        self._arrays.numbers[:] = np.array([recipe.numbers for recipe in recipes])[self.kind]
-        count = len(ws)
-        square, passes, worst = np.zeros(count), np.ones(count), np.zeros(count)
-        for batch in batches:
-            batch.step(square, passes, worst)
-        return square, passes, worst <= CERTIFICATE[self.dtype], [plans[cohort] for cohort in cohorts]
+        solved = [batch.step() for batch in self._batches]
+        self._done = self._batches
+        return all(solved), plans
 
-    def _cut(self, recipes: list[Recipe]) -> list[Batch]:
-        """The batches, which change with the kinds of penalties (one of strength 0 is none) and of threads."""
-        shown = torch.get_num_threads(), [recipe.flags for recipe in recipes]
-        if self._shown != shown:
-            self._largest, self._batches = Sizes(self._sizes, self._arrays), []
-            for flags in dict.fromkeys(recipe.flags for recipe in recipes):
-                kinds = [k for k, recipe in enumerate(recipes) if recipe.flags == flags]
-                places = np.flatnonzero(np.isin(self.kind, kinds)).tolist()
-                geometries = [recipes[self.kind[i]].geometry for i in places]
-                self._batches.append(Batch(places, geometries, self._arrays, flags))
+    def outcome(self) -> Outcome:
+        """What came of the last step."""
+        return Outcome.of(self._done, self._arrays)
+
+    def _prepared(self, cohorts: Sequence[Cohort], plans: Sequence[Plan]) -> bool:
+        """Look up what changed since the last step; returns whether the loops can take this one."""
+        forms = [Form.of(p) for p in plans]
+        shown = torch.get_num_threads(), forms, [cohort.method for cohort in cohorts]
+        if shown != self._shown:
+            kinds = [(forms[c], cohorts[c].method.psi, tuple(shape), strides) for c, shape, strides in self._kinds]
+            self._prepare([recipe(*kind) for kind in kinds])
             self._shown = shown
-        return self._batches
+        dtype = self._arrays.dtype
+        return self._fits and all(
+            reach is None or reach.fits(p, dtype) for reach, p in zip(self._reaches, plans, strict=True)
+        )
+
+    def _prepare(self, recipes: list[Recipe]) -> None:
+        """recipes: of each kind. The batches change with the kinds of penalties and with the number of threads."""
+        self._arrays.penalties[:] = np.array([each.numbers for each in recipes])[self._kind]
+        of_cohort = [
+            [r for r, kind in zip(recipes, self._kinds, strict=True) if kind[0] == c] for c in range(len(self.leaders))
+        ]
+        self._reaches = [Reach.of(some) for some in of_cohort]
+        cut = torch.get_num_threads(), [each.flags for each in recipes]
+        if cut != self._cut:
+            self._sizes, self._batches = sizes(self._lengths, self._arrays), []
+            for flags in dict.fromkeys(each.flags for each in recipes):
+                places = [i for i, kind in enumerate(self._kind) if recipes[kind].flags == flags]
+                geometries = [recipes[self._kind[i]].geometry for i in places]
+                self._batches.append(Batch(places, geometries, self._arrays, flags))
+            self._cut = cut
+        missing = any(batch.grouped and not self._warm[batch.places].all() for batch in self._batches)
+        self._fits = not missing and not any(each.bends for each in recipes)
 
 
 def _addresses(task: Task) -> list[int]:

@@ -22,8 +22,9 @@ THIN, PIECES = 64, 2
 """Rows of a piece of a panel, at least, and pieces for each thread, at most."""
 SHARED, SUMS = 2, 5
 """Lines of a board, where the pieces of a panel meet: for all of them, and for each."""
-WIDTH = 12
-"""Numbers that say what a job is."""
+JOB, THREAD, FOUND, PANELS = 0, 1, 2, 8
+"""Places of the counters: of jobs that were taken, of threads, of what the caller looks for, and from where on there is
+one for each panel."""
 
 
 class Geometry(NamedTuple):
@@ -85,14 +86,32 @@ class Panel(NamedTuple):
         return (SHARED + SUMS * self.pieces) * self.length if self.pieces > 1 else 0
 
 
+class Job(NamedTuple):
+    """A panel, or a pass over a piece of one, as the loops unpack it.
+
+    task: the place of the tensor in the list;  offset to run: see Panel;  panel: its number;  piece: which of how many;
+    second: whether it is the second pass over that piece;  board: where the panel's board begins.
+    """
+
+    task: int
+    offset: int
+    theta: int
+    rows: int
+    stride: int
+    length: int
+    run: int
+    panel: int
+    piece: int
+    pieces: int
+    second: int
+    board: int
+
+
 @dataclass(frozen=True, eq=False)
 class Jobs:
     """The jobs of a list of tensors, the longest panel first.
 
-    rows: one a job, as the loops unpack it: the place of its tensor in the list; where it begins, in entries and in
-    groups; rows, stride, length and run of its panel, the panel's number, which piece of how many, whether it is the
-    second pass of that piece, and where the panel's board begins;  widest: the longest length;  panels: how many;
-    board: numbers on all boards.
+    rows: one a Job;  widest: the longest length;  panels: how many;  board: numbers on all boards.
     """
 
     rows: np.ndarray
@@ -107,13 +126,20 @@ class Jobs:
         for number, (task, panel) in enumerate(sorted(panels, key=lambda each: -each[1].rows * each[1].length)):
             passes = (0, 1) if panel.pieces > 1 else (0,)
             rows += [
-                (task, *panel[:6], number, piece, panel.pieces, second, board)
+                Job(task, *panel[:6], number, piece, panel.pieces, second, board)
                 for second in passes
                 for piece in range(panel.pieces)[:: -1 if second else 1]  # what was read last is still near
             ]
             board += panel.board
-        table = np.array(rows, dtype=np.int64).reshape(-1, WIDTH)
+        table = np.array(rows, dtype=np.int64).reshape(-1, len(Job._fields))
         return cls(table, int(table[:, 5].max(initial=1)), len(panels), board)
+
+    @property
+    def tasks(self) -> np.ndarray:
+        """The place in the list of each panel's tensor."""
+        found = np.zeros(self.panels, np.int64)
+        found[self.rows[:, 7]] = self.rows[:, 0]
+        return found
 
     def moved(self, places: np.ndarray) -> Jobs:
         """The same jobs in a longer list, in which the tensors have these places."""

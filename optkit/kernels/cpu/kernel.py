@@ -18,26 +18,26 @@ from optkit.kernels.plan import LIMIT, Plan
 
 from .fleet import Fleet
 from .jobs import stretches
-from .recipes import Cohort, Flags, Recipe
-from .running import CERTIFICATE, Arrays, Batch, Sizes, Work
+from .recipes import Cohort, Flags, Form, Reach, Recipe, numbers, recipe
+from .running import Arrays, Batch, Outcome, Work, sizes
 
 
 class Step(NamedTuple):
-    """A task and its recipe."""
+    """A task, its plan and its recipe."""
 
     task: Task
+    plan: Plan
     recipe: Recipe
 
     @classmethod
-    def of(cls, task: Task, recipes: dict[Any, Recipe], plans: dict[Cohort, Plan]) -> Step:
-        """recipes, plans: those that were made already."""
-        w = task.w
+    def of(cls, task: Task, plans: dict[Cohort, Plan]) -> Step:
+        """plans: those that were made already."""
+        w, psi = task.w, task.method.psi
         cohort = Cohort(task.method, task.state.t, getattr(task.state.estimator, "weight", 0.0), task.maximize)
-        key = cohort, w.shape, w.stride()
-        recipe = recipes.get(key)
-        if recipe is None:
-            recipe = recipes[key] = Recipe.of(cohort, tuple(w.shape), w.stride(), plans)
-        return cls(task, recipe)
+        p = plans.get(cohort)
+        if p is None:
+            p = plans[cohort] = cohort.plan()
+        return cls(task, p, recipe(Form.of(p), psi, tuple(w.shape), w.stride()))
 
     def addresses(self) -> list[int]:
         """Of w, anchor, grad, m, u and top."""
@@ -55,8 +55,8 @@ class Step(NamedTuple):
     def taken(self, theta: Tensor | None, iterations: int, residual: float | Tensor, converged: bool | Tensor) -> Taken:
         """The outcome."""
         t, anchor, _, estimator, preconditioner = self.task.state
-        if self.recipe.plan.dual is not None:
-            estimator = type(estimator)(estimator[0], self.recipe.plan.dual)
+        if self.plan.dual is not None:
+            estimator = type(estimator)(estimator[0], self.plan.dual)
         return Taken(
             MethodState(t + 1, anchor, None, estimator, preconditioner), theta, iterations, residual, converged
         )
@@ -90,9 +90,12 @@ class Numba(Kernel):
         for dtype in LIMIT:
             places = [i for i, task in enumerate(tasks) if task.grad.dtype == dtype]
             if places:
-                grads = [tasks[i].grad for i in places]
-                arrays = Arrays.of(dtype, [(0, 0, grad.data_ptr(), 0, 0, 0, 0) for grad in grads])
-                found[places] = torch.from_numpy(Sizes(tuple(grad.numel() for grad in grads), arrays)())
+                grads, most = [tasks[i].grad for i in places], np.zeros(len(places))
+                arrays = Arrays.of(dtype, [(0, 0, grad.data_ptr(), 0, 0, 0, 0) for grad in grads], 1)
+                work = sizes(tuple(grad.numel() for grad in grads), arrays)
+                work()
+                work.largest(0, most)
+                found[places] = torch.from_numpy(most)
         return found
 
     def fleet(self, tasks: Sequence[Task], labels: Sequence[int]) -> Fleet | None:
@@ -101,12 +104,11 @@ class Numba(Kernel):
     def step(self, tasks: Sequence[Task], ok: Tensor | None = None) -> list[Taken]:
         if ok is not None and not bool(ok):
             return [Taken(task.state, task.theta, 0, 0.0, True) for task in tasks]
-        recipes: dict[Any, Recipe] = {}
         plans: dict[Cohort, Plan] = {}
-        steps = [Step.of(task, recipes, plans) for task in tasks]
+        steps = [Step.of(task, plans) for task in tasks]
         batches: dict[tuple[torch.dtype, Flags], list[int]] = {}
-        for i, (task, recipe) in enumerate(steps):
-            batches.setdefault((task.w.dtype, recipe.flags), []).append(i)
+        for i, each in enumerate(steps):
+            batches.setdefault((each.task.w.dtype, each.recipe.flags), []).append(i)
         fused = {key: _for_loops(places, steps, *key) for key, places in batches.items()}
         others = set(range(len(tasks))).difference(*fused.values())
         new = {i: _reference(tasks[i]) for i in others}  # which may refuse: before anything changes
@@ -119,28 +121,34 @@ class Numba(Kernel):
 
 def _for_loops(places: list[int], steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[int]:
     """The places of the steps that the loops can take, of some with the same flags."""
-    places = [i for i in places if steps[i].recipe.in_range(dtype)]
+    if flags.grouped:
+        places = [i for i in places if Reach.of([steps[i].recipe]).fits(steps[i].plan, dtype)]
     if not (places and flags.adaptive and flags.bent):
         return places
     low = _least_metric([steps[i] for i in places], dtype, flags)
-    return [i for i, least in zip(places, low, strict=True) if least > steps[i].recipe.penalty.concavity]
+    bends = [steps[i].plan.weight * steps[i].recipe.penalty.concavity for i in places]
+    return [i for i, least, bend in zip(places, low, bends, strict=True) if least > bend]
 
 
 def _loop(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
     thetas = [_theta(step) if flags.grouped else None for step in steps]
-    count, arrays = len(steps), _arrays(steps, thetas, dtype)
-    square, passes, worst = np.zeros(count), np.ones(count), np.zeros(count)
-    Batch(range(count), [step.recipe.geometry for step in steps], arrays, flags).step(square, passes, worst)
+    arrays = _arrays(steps, thetas, dtype)
+    batch = Batch(range(len(steps)), [step.recipe.geometry for step in steps], arrays, flags)
+    batch.step()
+    square, passes, solved = map(np.ndarray.tolist, Outcome.of([batch], arrays))
     return [
-        step.taken(theta, int(n), math.sqrt(r), w <= CERTIFICATE[dtype])
-        for step, theta, n, r, w in zip(steps, thetas, passes.tolist(), square.tolist(), worst.tolist(), strict=True)
+        step.taken(theta, n, math.sqrt(r), well)
+        for step, theta, n, r, well in zip(steps, thetas, passes, square, solved, strict=True)
     ]
 
 
 def _arrays(steps: list[Step], thetas: Sequence[Tensor | None], dtype: torch.dtype) -> Arrays:
-    rows = [(*s.addresses(), 0 if t is None else t.data_ptr()) for s, t in zip(steps, thetas, strict=True)]
-    arrays = Arrays.of(dtype, rows)
-    arrays.numbers[:] = [step.recipe.numbers for step in steps]
+    """With a plan for each."""
+    addresses = [(*s.addresses(), 0 if t is None else t.data_ptr()) for s, t in zip(steps, thetas, strict=True)]
+    arrays = Arrays.of(dtype, addresses, len(steps))
+    arrays.tensors[:, 7] = range(len(steps))
+    arrays.penalties[:] = [step.recipe.numbers for step in steps]
+    arrays.plans[:] = [numbers(step.plan, step.task.maximize, dtype) for step in steps]
     return arrays
 
 
@@ -151,15 +159,16 @@ def _theta(step: Step) -> Tensor:
     return theta if known and theta is not None else torch.zeros(count, dtype=w.dtype)
 
 
-def _least_metric(steps: list[Step], dtype: torch.dtype, flags: Flags) -> np.ndarray:
+def _least_metric(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[float]:
     """The smallest entry of each step's metric, which is adaptive."""
     from .entries import least
 
     jobs = stretches(tuple(step.task.w.numel() for step in steps), torch.get_num_threads())
-    found = Work(least, jobs, _arrays(steps, [None] * len(steps), dtype), flags)()[:, 0]
+    work = Work(least, jobs, _arrays(steps, [None] * len(steps), dtype), flags)
+    work()
     low = np.full(len(steps), math.inf)
-    np.minimum.at(low, jobs.rows[:, 0], found)
-    return low
+    np.minimum.at(low, jobs.tasks, work.results[:, 0])
+    return low.tolist()
 
 
 def _reference(task: Task) -> MethodStep:

@@ -49,10 +49,8 @@ ROLES = (
     "board",
 )
 """Arrays of different roles share no memory."""
-Memory = namedtuple("Memory", "jobs addresses numbers results counters boards scratch")
+Memory = namedtuple("Memory", "jobs tensors penalties plans results counters boards scratch")
 """What a loop is given; see running.py."""
-JOB, THREAD, PANELS = 0, 1, 8
-"""Places of the counters: of jobs that were taken, of threads, and from where on there is one for each panel."""
 LINE, AHEAD = 64, 4096
 """Bytes of a line of the cache, and how far ahead of a loop lines are fetched: half as far and four times as far did as
 well, an eighth was too near."""
@@ -153,15 +151,16 @@ def _raw(typingctx: Any, address: Any) -> Any:
 @njit(nogil=True)
 def opened(data: Any) -> Any:
     """The arrays whose addresses and shapes are listed at this place."""
-    at = carray(data, (20,), np.int64)
+    at = carray(data, (23,), np.int64)
     return Memory(
         carray(_raw(at[0]), (at[1], at[2]), np.int64),
         carray(_raw(at[3]), (at[4], at[5]), np.int64),
         carray(_raw(at[6]), (at[7], at[8]), np.float64),
         carray(_raw(at[9]), (at[10], at[11]), np.float64),
-        carray(_raw(at[12]), (at[13],), np.int64),
-        carray(_raw(at[14]), (at[15],), np.float64),
-        carray(_raw(at[16]), (at[17], at[18], at[19]), np.float64),
+        carray(_raw(at[12]), (at[13], at[14]), np.float64),
+        carray(_raw(at[15]), (at[16],), np.int64),
+        carray(_raw(at[17]), (at[18],), np.float64),
+        carray(_raw(at[19]), (at[20], at[21], at[22]), np.float64),
     )
 
 

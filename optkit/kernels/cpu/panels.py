@@ -18,10 +18,11 @@ from numba import carray, njit
 
 from .columns import OWN, average, columns, spread, take_moments, totals
 from .functions import STRICT
-from .jobs import SHARED, SUMS
-from .memory import JOB, PANELS, THREAD, load, look, opened, pause, pointer, store, take
+from .jobs import JOB, PANELS, SHARED, SUMS, THREAD
+from .memory import load, look, opened, pause, pointer, store, take
 from .newton import sharp
-from .subproblem import PASSES, missed, refine, sought, step, thetas, unpack
+from .recipes import SOUGHT
+from .subproblem import PASSES, missed, of_dtype, refine, report, step, thetas, unpack
 
 FEW = 16
 """One of so many groups may be open for the moments to be taken group by group."""
@@ -108,15 +109,14 @@ def collect(length, groups, pieces, total, sums):
 def work(n, memory, to, scratch, like, flags):
     """A job: a whole panel, or a pass over a piece of one.
 
-    The results, the squared residual, the passes over the panel and the largest |sqrt(h) - 1|, come from whoever has
-    them. The counter of a panel: how many of its pieces went through the first pass, 1 more when theta is known, and how
-    many more through the second.
+    The counter of a panel: how many of its pieces went through the first pass, 1 more when theta is known, and how many
+    more through the second.
     """
-    job, result, boards, done = memory.jobs[n], memory.results[n], memory.boards, memory.counters
-    at, k = unpack(job, memory, like)
-    theta_, tolerance = thetas(job, memory, like), sought(like)
-    rows, stride, length, run, panel, piece, pieces, second, place = job[3:]
-    panel += PANELS
+    job, boards, done = memory.jobs[n], memory.boards, memory.counters
+    at, k = unpack(job, memory, like, flags)
+    theta_, tolerance = thetas(job, memory, like), of_dtype(SOUGHT, like)
+    rows, stride, length, run, number, piece, pieces, second, place = job[3:]
+    panel = PANELS + number
     groups, begin, end = length // run, rows * piece // pieces, rows * (piece + 1) // pieces
     shared, line = boards.ctypes.data + 8 * place, 8 * length
     if pieces == 1:
@@ -137,7 +137,7 @@ def work(n, memory, to, scratch, like, flags):
                 return
             total = totals(shared, first, line, scratch)
             collect(length, groups, pieces, total, pointer(first, scratch, "board"))
-        result[1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
+        memory.results[number, 1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
         for j in range(groups):
             store(theta_, j, load(total.theta, j))
         if pieces > 1:
@@ -149,7 +149,8 @@ def work(n, memory, to, scratch, like, flags):
             return
         total = totals(shared, first, line, scratch)
         collect(length, groups, pieces, total, pointer(first, scratch, "board"))
-    result[0], result[2] = residual(groups, theta_, k, total, flags)
+    square, worst = residual(groups, theta_, k, total, flags)
+    report(number, square, memory.results[number, 1], worst, memory, like)
 
 
 def panels(dtype, flags):

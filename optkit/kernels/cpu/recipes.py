@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 
 from optkit.algorithms import ProximalMethod
-from optkit.kernels.plan import LIMIT, Penalty, Plan, penalty, plan
+from optkit.core import Regularizer
+from optkit.kernels.plan import LIMIT, Penalty, Plan, Root, penalty, plan
 
 from .jobs import Geometry
 
+SOUGHT, ENOUGH = (1e-5, 1e-14), (1e-5, 1e-10)
+"""In float32 and float64: the largest |h - 1| that is sought, about twice |sqrt(h) - 1|; and the largest |sqrt(h) - 1|,
+as it is found at last, of a group that counts as solved."""
 COARSE = 4e-7
 """The epsilon beside which the cube root of denormals does not matter."""
 
@@ -23,6 +29,10 @@ class Cohort(NamedTuple):
     t: int
     weight: float
     maximize: bool
+
+    def plan(self) -> Plan:
+        """Of the next step."""
+        return plan(self.method, self.t + 1, self.weight)
 
     def __hash__(self) -> int:
         return hash((id(self.method), self.t, self.weight, self.maximize))
@@ -55,52 +65,84 @@ class Flags(NamedTuple):
     bent: Flag
 
 
-class Recipe(NamedTuple):
-    """A step in numbers, for all tensors of one shape that a method treats alike.  numbers: what the loops unpack."""
+class Form(NamedTuple):
+    """What decides about flags in a Plan, for one tensor after the other: see Flags."""
 
-    plan: Plan
+    root: Root
+    coarse: bool
+    anchored: bool
+    plain: bool
+
+    @classmethod
+    def of(cls, p: Plan) -> Form:
+        """The form of a plan."""
+        plain = p.keep == p.out == 1 and (p.keep_square == 1 or p.root == "none")
+        return cls(p.root, p.epsilon >= COARSE, p.anchored, plain)
+
+
+class Recipe(NamedTuple):
+    """How tensors of one shape step under one psi and plans of one form."""
+
     penalty: Penalty
     geometry: Geometry
     flags: Flags
-    numbers: tuple[float, ...]
-
-    @classmethod
-    def of(cls, cohort: Cohort, shape: tuple[int, ...], strides: tuple[int, ...], plans: dict[Cohort, Plan]) -> Recipe:
-        """plans: those that were made already."""
-        p = plans.get(cohort)
-        if p is None:
-            p = plans[cohort] = plan(cohort.method, cohort.t + 1, cohort.weight)
-        psi = penalty(cohort.method.psi, p.weight, shape)
-        grouped, adaptive = psi.kind == "groups", p.root != "none"
-        plain = p.keep == p.out == 1 and (p.keep_square == 1 or not adaptive)
-        place = Geometry(shape, strides, psi.axes) if grouped else Geometry((math.prod(shape),), (1,), None)
-        flags = Flags(
-            grouped=None if not grouped else 2 if place.in_runs else True,
-            adaptive=adaptive or None,
-            cube=None if p.root != "cube" else True if p.epsilon >= COARSE else 2,
-            top=p.root == "largest" or None,
-            anchored=p.anchored or None,
-            plain=plain or None,
-            firm=psi.kind == "firm" or None,
-            binary=psi.kind == "binary" or None,
-            inner=(grouped and psi.level > 0) or None,
-            bent=(grouped and psi.concavity > 0) or None,
-        )
-        gain = -p.gain if cohort.maximize else p.gain
-        sums = p.keep, gain, p.out, p.keep_square, p.gain_square, p.correction, p.epsilon, p.decay, p.average, p.weight
-        listed = *sums, psi.first, psi.level if grouped else psi.second, psi.concavity
-        numbers = *listed, 1 - p.average  # computed in the loop it would be factored out, with another rounding
-        return cls(p, psi, place, flags, numbers)
-
-    def in_range(self, dtype: torch.dtype) -> bool:
-        """Whether the loops' numbers stay in range, which are relative to the threshold; and whether a penalty that
-        bends meets a metric, if that is a number, under which the subproblem is convex."""
-        if self.penalty.kind != "groups":
-            return True
-        convex = self.plan.root != "none" or self.plan.epsilon > self.penalty.concavity
-        return convex and 1 / LIMIT[dtype] < self.penalty.first < LIMIT[dtype]
 
     @property
     def bends(self) -> bool:
         """Whether it depends on the metric's entries that the subproblem is convex."""
-        return self.penalty.concavity > 0 and self.plan.root != "none"
+        return self.flags.bent is not None and self.flags.adaptive is not None
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """The penalty's, as the loops unpack them."""
+        known = self.penalty
+        return known.first, known.level if self.flags.grouped else known.second, known.concavity
+
+
+@lru_cache(maxsize=4096)
+def recipe(form: Form, psi: Regularizer, shape: tuple[int, ...], strides: tuple[int, ...]) -> Recipe:
+    """That of tensors of this shape.  psi: of a weight above 0."""
+    known = penalty(psi, shape)
+    grouped = known.kind == "groups"
+    place = Geometry(shape, strides, known.axes) if grouped else Geometry((math.prod(shape),), (1,), None)
+    flags = Flags(
+        grouped=None if not grouped else 2 if place.in_runs else True,
+        adaptive=form.root != "none" or None,
+        cube=None if form.root != "cube" else True if form.coarse else 2,
+        top=form.root == "largest" or None,
+        anchored=form.anchored or None,
+        plain=form.plain or None,
+        firm=known.kind == "firm" or None,
+        binary=known.kind == "binary" or None,
+        inner=(grouped and known.level > 0) or None,
+        bent=(grouped and known.concavity > 0) or None,
+    )
+    return Recipe(known, place, flags)
+
+
+class Reach(NamedTuple):
+    """Of some recipes with groups: the least and the largest threshold, and the largest concavity."""
+
+    low: float
+    high: float
+    concavity: float
+
+    @classmethod
+    def of(cls, recipes: Iterable[Recipe]) -> Reach | None:
+        """None where none has groups."""
+        some = [each.penalty for each in recipes if each.flags.grouped]
+        thresholds = [known.first for known in some]
+        return cls(min(thresholds), max(thresholds), max(known.concavity for known in some)) if some else None
+
+    def fits(self, p: Plan, dtype: torch.dtype) -> bool:
+        """Whether the loops' numbers stay in range, which are relative to the threshold; and whether a penalty that
+        bends meets a metric, if that is a number, under which the subproblem is convex."""
+        convex = p.root != "none" or p.epsilon > p.weight * self.concavity
+        return convex and 1 / LIMIT[dtype] < p.weight * self.low and p.weight * self.high < LIMIT[dtype]
+
+
+def numbers(p: Plan, maximize: bool, dtype: torch.dtype) -> tuple[float, ...]:
+    """A plan's, as the loops unpack them."""
+    sums = p.keep, -p.gain if maximize else p.gain, p.out, p.keep_square, p.gain_square
+    rest = 1 - p.average  # computed in the loop it would be factored out, with another rounding
+    return *sums, p.correction, p.epsilon, p.decay, p.average, p.weight, rest, p.bound(LIMIT[dtype])

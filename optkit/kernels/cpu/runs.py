@@ -9,8 +9,10 @@ from __future__ import annotations
 from numba import carray, njit
 
 from .functions import STRICT, SUMS
-from .memory import JOB, load, opened, store, take
-from .subproblem import PASSES, missed, move, quotient, refine, sought, step, thetas, unpack, weigh
+from .jobs import JOB
+from .memory import load, opened, store, take
+from .recipes import SOUGHT
+from .subproblem import PASSES, missed, move, of_dtype, quotient, refine, report, step, thetas, unpack, weigh
 
 CHUNK = 4096
 """Entries whose moments are added up in the dtype of the arrays, in many lanes, before they go to float64 totals."""
@@ -75,8 +77,8 @@ def solve(begin, end, theta, at, k, like, tolerance, flags):
 
 
 @njit(**STRICT)
-def neighbours(groups, run, theta_, at, k, result, like, tolerance, flags):
-    """The step of neighbouring groups.  result: squared residual, passes, largest |sqrt(h) - 1|."""
+def neighbours(groups, run, theta_, at, k, like, tolerance, flags):
+    """The step of neighbouring groups; returns the squared residual, the passes and the largest |sqrt(h) - 1|."""
     dtype = like.dtype.type
     zero, one = dtype(0), dtype(1)
     square, most, worst = 0.0, 0, 0.0
@@ -94,7 +96,7 @@ def neighbours(groups, run, theta_, at, k, result, like, tolerance, flags):
             square += (float(k.lam) * gap) ** 2
             worst = max(worst, gap)
         most = max(most, passes)
-    result[0], result[1], result[2] = square, most + 1, worst
+    return square, most + 1, worst
 
 
 def runs(dtype, flags):
@@ -104,10 +106,11 @@ def runs(dtype, flags):
         memory, like = opened(data), carray(data, (0,), dtype)
         j = take(memory.counters, JOB)
         while j < memory.jobs.shape[0]:
-            job, result = memory.jobs[j], memory.results[j]
-            at, k = unpack(job, memory, like)
-            theta, groups, run = thetas(job, memory, like), job[5] // job[6], job[6]
-            neighbours(groups, run, theta, at, k, result, like, sought(like), flags)
+            job = memory.jobs[j]
+            at, k = unpack(job, memory, like, flags)
+            theta, groups, run, tolerance = thetas(job, memory, like), job[5] // job[6], job[6], of_dtype(SOUGHT, like)
+            found = neighbours(groups, run, theta, at, k, like, tolerance, flags)
+            report(job[7], *found, memory, like)
             j = take(memory.counters, JOB)
 
     return loop

@@ -13,11 +13,11 @@ from collections import namedtuple
 from numba import njit
 
 from .functions import INNER, STRICT, inverse, metric, soft
-from .memory import fetch, load, per_line, pointer, store
+from .jobs import FOUND
+from .memory import fetch, load, per_line, pointer, store, take
 from .newton import following
+from .recipes import ENOUGH
 
-SINGLE, DOUBLE = 1e-5, 1e-14
-"""The largest |h - 1| that is sought, in either dtype: about twice |sqrt(h) - 1|."""
 PASSES = 30
 """How often moments are taken in the dtype of the arrays, at most."""
 
@@ -29,10 +29,13 @@ Numbers = namedtuple(
 
 
 @njit(**STRICT)
-def unpack(job, memory, like):
+def unpack(job, memory, like, flags):
     """The pointers to the arrays of a job from where it begins, and its numbers in their dtype."""
-    begin = like.itemsize * job[1]
-    address, number = memory.addresses[job[0]], memory.numbers[job[0]]
+    begin, address = like.itemsize * job[1], memory.tensors[job[0]]
+    plan, penalty = memory.plans[address[7]], memory.penalties[job[0]]
+    weight = 1.0 if flags.firm is not None else plan[9]
+    lam = weight * penalty[0]
+    level = penalty[1] if flags.firm is not None or flags.binary is not None else weight * penalty[1]
     at = Arrays(
         pointer(address[0] + begin, like, "w"),
         pointer(address[1] + begin, like, "anchor"),
@@ -43,21 +46,21 @@ def unpack(job, memory, like):
     )
     dtype = like.dtype.type
     k = Numbers(
-        dtype(number[0]),
-        dtype(number[1]),
-        dtype(number[2]),
-        dtype(number[3]),
-        dtype(number[4]),
-        dtype(number[5]),
-        dtype(number[6]),
-        dtype(number[7]),
-        dtype(number[8]),
-        dtype(number[9]),
-        dtype(number[10]),
-        dtype(number[11]),
-        dtype(number[12]),
-        dtype(number[13]),
-        dtype(1 / number[10]),
+        dtype(plan[0]),
+        dtype(plan[1]),
+        dtype(plan[2]),
+        dtype(plan[3]),
+        dtype(plan[4]),
+        dtype(plan[5]),
+        dtype(plan[6]),
+        dtype(plan[7]),
+        dtype(plan[8]),
+        dtype(plan[9]),
+        dtype(lam),
+        dtype(level),
+        dtype(weight * penalty[2]),
+        dtype(plan[10]),
+        dtype(1 / lam),
     )
     return at, k
 
@@ -65,13 +68,23 @@ def unpack(job, memory, like):
 @njit(**STRICT)
 def thetas(job, memory, like):
     """The pointer to the thetas of a job's groups."""
-    return pointer(memory.addresses[job[0]][6] + like.itemsize * job[2], like, "theta")
+    return pointer(memory.tensors[job[0], 6] + like.itemsize * job[2], like, "theta")
 
 
 @njit(**STRICT)
-def sought(like):
-    """The tolerance for this dtype."""
-    return SINGLE if like.itemsize == 4 else DOUBLE
+def of_dtype(pair, like):
+    """Which of the two is for the dtype of like."""
+    return pair[0] if like.itemsize == 4 else pair[1]
+
+
+@njit(**STRICT)
+def report(panel, square, passes, worst, memory, like):
+    """Enter what came of the groups of a panel: the squared residual, the passes over memory and the largest
+    |sqrt(h) - 1|, which is looked for where it is too large."""
+    result = memory.results[panel]
+    result[0], result[1], result[2] = square, passes, worst
+    if not worst <= of_dtype(ENOUGH, like):
+        take(memory.counters, FOUND)
 
 
 @njit(**INNER)

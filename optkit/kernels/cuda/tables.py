@@ -22,7 +22,7 @@ from . import sizes
 @dataclass(frozen=True, eq=False)
 class Form:
     """psi on arrays of one shape.  kind: of the Penalty;  sparse, bent: whether it has a level, a concavity;  penalty:
-    (first, second, level, concavity) at weight 1;  layout, tile: of the groups, else None."""
+    (first, second, level, concavity);  layout, tile: of the groups, else None."""
 
     kind: str
     sparse: bool
@@ -35,7 +35,7 @@ class Form:
 @lru_cache(4096)
 def form(psi: Regularizer, shape: tuple[int, ...], strides: tuple[int, ...]) -> Form:
     """psi on dense arrays of this shape and these strides."""
-    unit = penalty(psi, 1.0, shape)
+    unit = penalty(psi, shape)
     at = layout(shape, strides, unit.axes) if unit.kind == "groups" else None
     assert (at is not None) == (unit.kind == "groups"), "see `Kernel.objection`"
     values = unit.first, unit.second, unit.level, unit.concavity
