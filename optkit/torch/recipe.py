@@ -43,6 +43,7 @@ class Recipe:
         accepted = {name: p for name, p in inspect.signature(factory).parameters.items() if p.kind is not p.VAR_KEYWORD}
         self.accepts = [name for name in ("psi", "solver", "stopping") if name in accepted]
         self.hyperparameters = {name: accepted[name].default for name in accepted if name not in self.accepts}
+        self._keys = *_PARTS, *self.hyperparameters, "ramp"
         self._methods: dict[str, ProximalMethod] = {}
 
     def defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class Recipe:
 
     def method(self, group: Mapping[str, Any]) -> ProximalMethod:
         """The method that the group describes. The latest ones are kept, for building takes a while."""
-        data = repr([(key, _number(group[key])) for key in (*_PARTS, *self.hyperparameters, "ramp")])
+        data = repr([_number(group[key]) for key in self._keys])
         if data not in self._methods:
             if len(self._methods) >= 64:
                 self._methods.clear()

@@ -12,15 +12,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .threads import FUNCTION
-
 LOG = logging.getLogger("optkit.kernels")
 
 
 @cache
 def compiled(make: Callable[..., Callable[[Any], None]], *kind: Any) -> Any:
-    """The loop make(*kind), a function of one address, as a FUNCTION: compiled, and that is said, or read from the
-    disk. It depends on the kind by its values, which numba looks at with pickle."""
+    """The loop make(*kind), a function of one address, as a C function that numba compiles, and says so, or reads from
+    the disk, where it is found by what `make` is and by the kind, pickled."""
     from numba import cfunc, types
 
     from .functions import LOOP
@@ -28,24 +26,22 @@ def compiled(make: Callable[..., Callable[[Any], None]], *kind: Any) -> Any:
     loop = make(*kind)
     kept = _kept(loop)
     if kept is None:
-        found = cfunc(types.void(types.voidptr), **LOOP)(loop)
+        found: Any = cfunc(types.void(types.intp), **LOOP)(loop)
     else:
         from numba.core.ccallback import CFunc
 
-        found = CFunc(loop, ((types.voidptr,), types.void), {}, LOOP)
+        found = CFunc(loop, ((types.intp,), types.void), {}, LOOP)
         found._cache = kept
         found.compile()
     if not found.cache_hits:
         later = "it cannot be kept on disk" if kept is None else f"later runs read it from {kept.cache_path}"
         LOG.info("compiled a loop of the numba kernel; %s", later)
-    function = FUNCTION(found.address)
-    function.loop = found  # which keeps the code
-    return function
+    return found
 
 
 def _kept(loop: Callable[[Any], None]) -> Any:
-    """numba's cache of a function, with a stamp of all sources; None where there can be none: not where no folder can be
-    written to, nor with a numba whose cache does not ask for the stamp.
+    """numba's cache of a function, with a stamp of all sources; None where there can be none: where no folder can be
+    written to, and with a numba whose cache does not ask for the stamp.
 
     numba overwrites what has another stamp, so that files of old versions do not pile up.
     """

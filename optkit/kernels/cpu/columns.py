@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+import numpy as np
 from numba import njit
 
 from .functions import FAST, INNER, STRICT
@@ -159,29 +160,29 @@ def average(groups, begin, end, stride, run, at, to, k, total, flags):
 
 
 @njit(**STRICT)
-def columns(base, line, like):
+def columns(base, line, dtype):
     """Columns in scratch memory.  line: bytes from one to the next."""
     return Columns(
-        pointer(base, like, "h"),
-        pointer(base + line, like, "m1"),
-        pointer(base + 2 * line, like, "m2"),
-        pointer(base + 3 * line, like, "m3"),
-        pointer(base + 4 * line, like, "free"),
-        pointer(base + 5 * line, like, "column"),
-        pointer(base + 6 * line, like, "lam"),
-        pointer(base + 7 * line, like, "bent"),
+        pointer(base, 0, dtype, "h"),
+        pointer(base + line, 0, dtype, "m1"),
+        pointer(base + 2 * line, 0, dtype, "m2"),
+        pointer(base + 3 * line, 0, dtype, "m3"),
+        pointer(base + 4 * line, 0, dtype, "free"),
+        pointer(base + 5 * line, 0, dtype, "column"),
+        pointer(base + 6 * line, 0, dtype, "lam"),
+        pointer(base + 7 * line, 0, dtype, "bent"),
     )
 
 
 @njit(**STRICT)
-def totals(shared, sums, line, like):
-    """Totals whose sums lie apart from what the pieces of a panel share."""
+def totals(shared, sums, line):
+    """Totals whose sums lie apart from what the pieces of a panel share.  line: bytes from one to the next."""
     return Totals(
-        pointer(sums, like, "total h"),
-        pointer(sums + line, like, "total m1"),
-        pointer(sums + 2 * line, like, "total m2"),
-        pointer(sums + 3 * line, like, "total m3"),
-        pointer(sums + 4 * line, like, "total free"),
-        pointer(shared, like, "next"),
-        pointer(shared + line, like, "open"),
+        pointer(sums, 0, np.float64, "total h"),
+        pointer(sums + line, 0, np.float64, "total m1"),
+        pointer(sums + 2 * line, 0, np.float64, "total m2"),
+        pointer(sums + 3 * line, 0, np.float64, "total m3"),
+        pointer(sums + 4 * line, 0, np.float64, "total free"),
+        pointer(shared, 0, np.float64, "next"),
+        pointer(shared + line, 0, np.float64, "open"),
     )

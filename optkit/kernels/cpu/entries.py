@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from .functions import FAST, INNER, STRICT, inverse, metric, prox
-from .jobs import FOUND, JOB
+from .jobs import FOUND, JOB, PLAN, TENSOR
 from .memory import bits, load, opened, pointer, store, take
-from .subproblem import ahead, portion, renew, unpack
+from .subproblem import ahead, listed, portion, renew, unpack
 
 LARGE = 1e38
 
@@ -40,23 +40,22 @@ def stretch(length, at, k, one, flags):
 
 
 @njit(**STRICT)
-def size(begin, length, like):
-    """The bits of the largest |entry| of a stretch: without the sign they are ordered as the numbers are, and infinity
-    and NaN come last.  like: an array of integers as long as the entries, without whose type every operation would be
-    one of 64 bits."""
-    integer = like.dtype.type
-    mask = integer(2 ** (8 * like.itemsize - 1) - 1)
-    grad_, most = pointer(begin, like, "grad"), integer(0)
+def size(grad_, length, mask):
+    """The largest |entry| of a stretch.
+
+    grad_: to its bits, as integers: without the sign they are ordered as the numbers are, and infinity and NaN come
+    last;  mask: all bits but the sign, in the same dtype, without which every operation would be one of 64 bits.
+    """
+    most = mask ^ mask
     for i in range(length):
-        entry = integer(load(grad_, i) & mask)
+        entry = load(grad_, i) & mask
         most = entry if entry > most else most
-    return most
+    return bits(most)
 
 
 @njit(**FAST)
-def smallest(length, at, k, flags):
-    """The smallest entry of the metric in a stretch after the update, which it leaves alone."""
-    low = k.keep_square - k.keep_square + type(k.keep_square)(LARGE)
+def smallest(length, at, k, low, flags):
+    """The smallest entry of the metric in a stretch after the update, of which it takes nothing.  low: a large one."""
     for n in range(length):
         g = load(at.grad, n)
         u = k.keep_square * load(at.u, n) + k.gain_square * g * g
@@ -69,13 +68,14 @@ def smallest(length, at, k, flags):
 def entries(dtype, flags):
     """The loop that takes steps."""
 
-    def loop(data):
-        memory, like = opened(data), carray(data, (0,), dtype)
-        j = take(memory.counters, JOB)
-        while j < memory.jobs.shape[0]:
-            at, k = unpack(memory.jobs[j], memory, like, flags)
-            stretch(memory.jobs[j, 5], at, k, like.dtype.type(1), flags)
-            j = take(memory.counters, JOB)
+    def loop(table):
+        memory = opened(table)
+        n = take(memory.counters, JOB)
+        while n < memory.count:
+            job = listed(n, memory)
+            at, k = unpack(job, memory, dtype, flags)
+            stretch(job.length, at, k, dtype.type(1), flags)
+            n = take(memory.counters, JOB)
 
     return loop
 
@@ -83,17 +83,20 @@ def entries(dtype, flags):
 def largest(dtype, flags):
     """The loop that finds the largest |entry| of gradients, and whether one is beyond the bound of its plan."""
     integer = np.dtype(f"i{dtype.itemsize}")
+    mask = np.iinfo(integer).max
 
-    def loop(data):
-        memory, like = opened(data), carray(data, (0,), integer)
-        j = take(memory.counters, JOB)
-        while j < memory.jobs.shape[0]:
-            job, tensor = memory.jobs[j], memory.tensors[memory.jobs[j, 0]]
-            found = float(bits(size(tensor[2] + like.itemsize * job[1], job[5], like)))
-            memory.results[job[7], 0] = found
-            if not found < memory.plans[tensor[7], 11]:
+    def loop(table):
+        memory = opened(table)
+        n = take(memory.counters, JOB)
+        while n < memory.count:
+            job = listed(n, memory)
+            tensor = TENSOR * job.task
+            grad_ = pointer(load(memory.tensors, tensor + 2), job.offset, integer, "grad")
+            found = float(size(grad_, job.length, integer.type(mask)))
+            store(memory.results, 3 * job.panel, found)
+            if not found < load(memory.plans, PLAN * load(memory.tensors, tensor + 7) + 11):
                 take(memory.counters, FOUND)
-            j = take(memory.counters, JOB)
+            n = take(memory.counters, JOB)
 
     return loop
 
@@ -101,13 +104,13 @@ def largest(dtype, flags):
 def least(dtype, flags):
     """The loop that finds the smallest entry of metrics after the step, of which nothing is taken."""
 
-    def loop(data):
-        memory, like = opened(data), carray(data, (0,), dtype)
-        j = take(memory.counters, JOB)
-        while j < memory.jobs.shape[0]:
-            job = memory.jobs[j]
-            at, k = unpack(job, memory, like, flags)
-            memory.results[job[7], 0] = smallest(job[5], at, k, flags)
-            j = take(memory.counters, JOB)
+    def loop(table):
+        memory = opened(table)
+        n = take(memory.counters, JOB)
+        while n < memory.count:
+            job = listed(n, memory)
+            at, k = unpack(job, memory, dtype, flags)
+            store(memory.results, 3 * job.panel, smallest(job.length, at, k, dtype.type(LARGE), flags))
+            n = take(memory.counters, JOB)
 
     return loop

@@ -107,6 +107,10 @@ class Job(NamedTuple):
     board: int
 
 
+WIDTH, TENSOR, PENALTY, PLAN = len(Job._fields), 8, 3, 12
+"""Numbers in a row of a table of jobs, and of those in running.py."""
+
+
 @dataclass(frozen=True, eq=False)
 class Jobs:
     """The jobs of a list of tensors, the longest panel first.
@@ -131,7 +135,7 @@ class Jobs:
                 for piece in range(panel.pieces)[:: -1 if second else 1]  # what was read last is still near
             ]
             board += panel.board
-        table = np.array(rows, dtype=np.int64).reshape(-1, len(Job._fields))
+        table = np.array(rows, dtype=np.int64).reshape(-1, WIDTH)
         return cls(table, int(table[:, 5].max(initial=1)), len(panels), board)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -122,7 +122,7 @@ class Numba(Kernel):
 def _for_loops(places: list[int], steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[int]:
     """The places of the steps that the loops can take, of some with the same flags."""
     if flags.grouped:
-        places = [i for i in places if Reach.of([steps[i].recipe]).fits(steps[i].plan, dtype)]
+        places = [i for i in places if (r := Reach.of([steps[i].recipe])) and r.fits(steps[i].plan, dtype)]
     if not (places and flags.adaptive and flags.bent):
         return places
     low = _least_metric([steps[i] for i in places], dtype, flags)

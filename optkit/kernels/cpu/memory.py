@@ -13,9 +13,8 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
-
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
@@ -47,9 +46,12 @@ ROLES = (
     "next",
     "open",
     "board",
+    "table",
+    "result",
+    "counter",
 )
 """Arrays of different roles share no memory."""
-Memory = namedtuple("Memory", "jobs tensors penalties plans results counters boards scratch")
+Memory = namedtuple("Memory", "jobs count tensors penalties plans results counters boards scratch width")
 """What a loop is given; see running.py."""
 LINE, AHEAD = 64, 4096
 """Bytes of a line of the cache, and how far ahead of a loop lines are fetched: half as far and four times as far did as
@@ -73,13 +75,14 @@ register_model(Pointer)(models.PointerModel)
 
 
 @_intrinsic(prefer_literal=True)
-def pointer(typingctx: Any, address: Any, like: Any, role: Any) -> Any:
-    """The address, an integer, as a pointer to numbers of the dtype of the array `like`."""
+def pointer(typingctx: Any, address: Any, i: Any, dtype: Any, role: Any) -> Any:
+    """To number i of those at the address, an integer."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+        first = builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+        return builder.gep(first, [args[1]])
 
-    return Pointer(like.dtype, role.literal_value)(types.intp, like, role), codegen
+    return Pointer(dtype.dtype, role.literal_value)(types.intp, types.intp, dtype, role), codegen
 
 
 def _tag(builder: Any, instruction: Any, role: str) -> None:
@@ -140,27 +143,21 @@ def fetch(typingctx: Any, p: Any, i: Any) -> Any:
     return types.void(p, types.intp), codegen
 
 
-@_intrinsic
-def _raw(typingctx: Any, address: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.intp), codegen
-
-
 @njit(nogil=True)
-def opened(data: Any) -> Any:
-    """The arrays whose addresses and shapes are listed at this place."""
-    at = carray(data, (23,), np.int64)
+def opened(table: Any) -> Any:
+    """What a loop is given: the table at this address lists it."""
+    at = pointer(table, 0, np.int64, "table")
     return Memory(
-        carray(_raw(at[0]), (at[1], at[2]), np.int64),
-        carray(_raw(at[3]), (at[4], at[5]), np.int64),
-        carray(_raw(at[6]), (at[7], at[8]), np.float64),
-        carray(_raw(at[9]), (at[10], at[11]), np.float64),
-        carray(_raw(at[12]), (at[13], at[14]), np.float64),
-        carray(_raw(at[15]), (at[16],), np.int64),
-        carray(_raw(at[17]), (at[18],), np.float64),
-        carray(_raw(at[19]), (at[20], at[21], at[22]), np.float64),
+        pointer(load(at, 0), 0, np.int64, "table"),
+        load(at, 1),
+        pointer(load(at, 2), 0, np.int64, "table"),
+        pointer(load(at, 3), 0, np.float64, "table"),
+        pointer(load(at, 4), 0, np.float64, "table"),
+        pointer(load(at, 5), 0, np.float64, "result"),
+        pointer(load(at, 6), 0, np.int64, "counter"),
+        load(at, 7),
+        load(at, 8),
+        load(at, 9),
     )
 
 
@@ -171,7 +168,7 @@ def take(typingctx: Any, counters: Any, i: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         one = ir.Constant(cgutils.intp_t, 1)
-        return builder.atomic_rmw("add", _place(context, builder, signature, args), one, "acq_rel")
+        return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), one, "acq_rel")
 
     return types.intp(counters, types.intp), codegen
 
@@ -181,7 +178,7 @@ def look(typingctx: Any, counters: Any, i: Any) -> Any:
     """counters[i], with all that was written before it was taken last."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load_atomic(_place(context, builder, signature, args), "acquire", 8)
+        return builder.load_atomic(builder.gep(args[0], [args[1]]), "acquire", 8)
 
     return types.intp(counters, types.intp), codegen
 
@@ -199,11 +196,6 @@ else:
     def pause() -> None:
         """Let others have the core, if they wait for it."""
         _yield()
-
-
-def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    array = context.make_array(signature.args[0])(context, builder, args[0])
-    return builder.gep(array.data, [args[1]], inbounds=True)
 
 
 _SAME_SIZE = {types.float32: types.int32, types.int32: types.float32, types.float64: types.int64}

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import math
 
-from numba import carray, njit
+import numpy as np
+from numba import njit
 
 from .columns import OWN, average, columns, spread, take_moments, totals
 from .functions import STRICT
 from .jobs import JOB, PANELS, SHARED, SUMS, THREAD
 from .memory import load, look, opened, pause, pointer, store, take
 from .newton import sharp
-from .recipes import SOUGHT
-from .subproblem import PASSES, missed, of_dtype, refine, report, step, thetas, unpack
+from .recipes import ENOUGH, SOUGHT
+from .subproblem import PASSES, listed, missed, refine, report, step, unpack
 
 FEW = 16
 """One of so many groups may be open for the moments to be taken group by group."""
@@ -105,64 +106,58 @@ def collect(length, groups, pieces, total, sums):
             store(total.free, j, load(total.free, j) + load(sums, n + 4 * length))
 
 
-@njit(**STRICT)
-def work(n, memory, to, scratch, like, flags):
-    """A job: a whole panel, or a pass over a piece of one.
+def panels(dtype, flags):
+    """The loop over panels: each job is a whole one, or a pass over a piece of one.
 
     The counter of a panel: how many of its pieces went through the first pass, 1 more when theta is known, and how many
-    more through the second.
+    more through the second. What follows here is one function, for each that calls others is compiled with all of them.
     """
-    job, boards, done = memory.jobs[n], memory.boards, memory.counters
-    at, k = unpack(job, memory, like, flags)
-    theta_, tolerance = thetas(job, memory, like), of_dtype(SOUGHT, like)
-    rows, stride, length, run, number, piece, pieces, second, place = job[3:]
-    panel = PANELS + number
-    groups, begin, end = length // run, rows * piece // pieces, rows * (piece + 1) // pieces
-    shared, line = boards.ctypes.data + 8 * place, 8 * length
-    if pieces == 1:
-        shared, line = scratch.ctypes.data + 8 * scratch.shape[1] * OWN, 8 * scratch.shape[1]
-    first = shared + SHARED * line
-    total = totals(shared, first + SUMS * piece * line, line, scratch)
-    if second:
-        while look(done, panel) <= pieces:
-            pause()
-        for j in range(groups):
-            spread(j, run, load(total.theta, j), load(total.open, j) < 0, to, k, flags)
-    else:
-        for j in range(groups):
-            spread(j, run, float(load(theta_, j)), False, to, k, flags)
-        take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
-        if pieces > 1:
-            if take(done, panel) < pieces - 1:
+    tolerance, enough = SOUGHT[dtype.itemsize], ENOUGH[dtype.itemsize]
+
+    def loop(table):
+        memory = opened(table)
+        done, line = memory.counters, memory.width
+        own = memory.scratch + take(done, THREAD) * (OWN + SHARED + SUMS) * line
+        to = columns(own, line, dtype)
+        while True:
+            n = take(done, JOB)
+            if n >= memory.count:
                 return
-            total = totals(shared, first, line, scratch)
-            collect(length, groups, pieces, total, pointer(first, scratch, "board"))
-        memory.results[number, 1] = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags) + 1
-        for j in range(groups):
-            store(theta_, j, load(total.theta, j))
-        if pieces > 1:
-            take(done, panel)
-            return
-    average(groups, begin, end, stride, run, at, to, k, total, flags)
-    if pieces > 1:
-        if take(done, panel) < 2 * pieces:
-            return
-        total = totals(shared, first, line, scratch)
-        collect(length, groups, pieces, total, pointer(first, scratch, "board"))
-    square, worst = residual(groups, theta_, k, total, flags)
-    report(number, square, memory.results[number, 1], worst, memory, like)
-
-
-def panels(dtype, flags):
-    """The loop over panels."""
-
-    def loop(data):
-        memory, like = opened(data), carray(data, (0,), dtype)
-        scratch = memory.scratch[take(memory.counters, THREAD)]
-        to = columns(scratch.ctypes.data, 8 * scratch.shape[1], like)
-        n = take(memory.counters, JOB)
-        while n < memory.jobs.shape[0]:
-            work(n, memory, to, scratch, like, flags)
-            n = take(memory.counters, JOB)
+            job = listed(n, memory)
+            at, k = unpack(job, memory, dtype, flags)
+            panel, rows, stride, length, run, pieces = job.panel, job.rows, job.stride, job.length, job.run, job.pieces
+            groups, begin, end = length // run, rows * job.piece // pieces, rows * (job.piece + 1) // pieces
+            shared, apart = (own + OWN * line, line) if pieces == 1 else (memory.boards + 8 * job.board, 8 * length)
+            first = shared + SHARED * apart
+            total = totals(shared, first + SUMS * job.piece * apart, apart)
+            if job.second:
+                while look(done, PANELS + panel) <= pieces:
+                    pause()
+                for j in range(groups):
+                    spread(j, run, load(total.theta, j), load(total.open, j) < 0, to, k, flags)
+            else:
+                for j in range(groups):
+                    spread(j, run, float(load(at.theta, j)), False, to, k, flags)
+                take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
+                if pieces > 1:
+                    if take(done, PANELS + panel) < pieces - 1:
+                        continue
+                    total = totals(shared, first, apart)
+                    collect(length, groups, pieces, total, pointer(first, 0, np.float64, "board"))
+                passes = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags)
+                store(memory.results, 3 * panel + 1, passes + 1)
+                for j in range(groups):
+                    store(at.theta, j, load(total.theta, j))
+                if pieces > 1:
+                    take(done, PANELS + panel)
+                    continue
+            average(groups, begin, end, stride, run, at, to, k, total, flags)
+            if pieces > 1:
+                if take(done, PANELS + panel) < 2 * pieces:
+                    continue
+                total = totals(shared, first, apart)
+                collect(length, groups, pieces, total, pointer(first, 0, np.float64, "board"))
+            square, worst = residual(groups, at.theta, k, total, flags)
+            report(panel, square, load(memory.results, 3 * panel + 1), worst, enough, memory)
 
     return loop

@@ -15,9 +15,9 @@ from optkit.kernels.plan import LIMIT, Penalty, Plan, Root, penalty, plan
 
 from .jobs import Geometry
 
-SOUGHT, ENOUGH = (1e-5, 1e-14), (1e-5, 1e-10)
-"""In float32 and float64: the largest |h - 1| that is sought, about twice |sqrt(h) - 1|; and the largest |sqrt(h) - 1|,
-as it is found at last, of a group that counts as solved."""
+SOUGHT, ENOUGH = {4: 1e-5, 8: 1e-14}, {4: 1e-5, 8: 1e-10}
+"""By the bytes of a number: the largest |h - 1| that is sought, about twice |sqrt(h) - 1|; and the largest
+|sqrt(h) - 1|, as it is found at last, of a group that counts as solved."""
 COARSE = 4e-7
 """The epsilon beside which the cube root of denormals does not matter."""
 

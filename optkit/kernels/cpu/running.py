@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from .caching import compiled
-from .jobs import FOUND, PANELS, SHARED, SUMS, Geometry, Jobs, cut, stretches
+from .jobs import FOUND, PANELS, PENALTY, PLAN, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
 from .recipes import ENOUGH, Flags
-from .threads import everywhere
+from .threads import FUNCTION, everywhere
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 PAGE, STAGGER = 512, 40
@@ -34,9 +34,9 @@ class Arrays(NamedTuple):
     @classmethod
     def of(cls, dtype: torch.dtype, addresses: Sequence[Sequence[int]], plans: int) -> Arrays:
         """addresses: seven of each tensor;  plans: how many there are; all numbers are 0, and so are the rows."""
-        tensors = np.zeros((len(addresses), 8), np.int64)
+        tensors = np.zeros((len(addresses), TENSOR), np.int64)
         tensors[:, :7] = addresses
-        return cls(dtype, tensors, np.zeros((len(addresses), 3)), np.zeros((plans, 12)))
+        return cls(dtype, tensors, np.zeros((len(addresses), PENALTY)), np.zeros((plans, PLAN)))
 
 
 class Work:
@@ -45,22 +45,19 @@ class Work:
 
     def __init__(self, make: Callable[..., Any], jobs: Jobs, arrays: Arrays, flags: Flags | None) -> None:
         self._threads = max(1, min(torch.get_num_threads(), len(jobs.rows)))
-        self._counters, self.results, self._tasks = (
-            np.zeros(PANELS + jobs.panels, np.int64),
-            np.zeros((jobs.panels, 3)),
-            jobs.tasks,
-        )
+        self._tasks, self.results = jobs.tasks, np.zeros((jobs.panels, 3))
+        self._counters = np.zeros(PANELS + jobs.panels, np.int64)
         lines = 0
         if flags is not None and flags.grouped is True:
             from .columns import OWN
 
             lines = OWN + SHARED + SUMS
-        scratch = np.empty((self._threads, lines, -(-jobs.widest // PAGE) * PAGE + STAGGER))
-        own = self.results, self._counters, np.empty(jobs.board), scratch
-        self._arrays = jobs.rows, *arrays[1:], *own
-        self._table = np.array([number for a in self._arrays for number in (a.ctypes.data, *a.shape)], np.int64)
+        scratch = np.empty((self._threads * lines, -(-jobs.widest // PAGE) * PAGE + STAGGER))
+        self._kept = jobs.rows, *arrays[1:], self.results, self._counters, np.empty(jobs.board), scratch
+        first, *others = (each.ctypes.data for each in self._kept)
+        self._table = np.array([first, len(jobs.rows), *others, scratch.strides[0]], np.int64)
         self._place = self._table.ctypes.data
-        self._loop = compiled(make, NUMPY[arrays.dtype], flags)
+        self._loop = FUNCTION(compiled(make, NUMPY[arrays.dtype], flags).address)
 
     def __call__(self) -> bool:
         """Do all jobs; returns whether there is none of what the loop looks for."""
@@ -113,7 +110,7 @@ class Outcome(NamedTuple):
                 batch.step.sum(0, square)
                 batch.step.largest(1, passes)
                 batch.step.largest(2, worst)
-        return cls(square, passes.astype(int), worst <= ENOUGH[arrays.dtype == torch.float64])
+        return cls(square, passes.astype(int), worst <= ENOUGH[arrays.dtype.itemsize])
 
 
 def _loop(flags: Flags) -> Callable[..., Any]:

@@ -6,13 +6,13 @@ The passes are those of panels.py, with sums across the lanes of a vector in the
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-from numba import carray, njit
+from numba import njit
 
 from .functions import STRICT, SUMS
 from .jobs import JOB
 from .memory import load, opened, store, take
-from .recipes import SOUGHT
-from .subproblem import PASSES, missed, move, of_dtype, quotient, refine, report, step, thetas, unpack, weigh
+from .recipes import ENOUGH, SOUGHT
+from .subproblem import PASSES, listed, missed, move, quotient, refine, report, step, unpack, weigh
 
 CHUNK = 4096
 """Entries whose moments are added up in the dtype of the arrays, in many lanes, before they go to float64 totals."""
@@ -59,14 +59,13 @@ def take_moments(begin, end, theta, at, k, update, flags):
 
 
 @njit(**STRICT)
-def solve(begin, end, theta, at, k, like, tolerance, flags):
+def solve(begin, end, theta, at, k, dtype, tolerance, flags):
     """Update the sums and find theta: (theta, whether the group lies beyond the bend, passes over the run)."""
-    dtype = like.dtype.type
     h, m1, m2, m3, free = take_moments(begin, end, theta, at, k, True, flags)
     root, done, flat = step(float(theta), h, m1, m2, m3, free, k, tolerance, flags)
     passes = 1
     while not done and root - root == 0 and passes < PASSES:
-        theta = dtype(root)
+        theta = dtype.type(root)
         h, m1, m2, m3, free = take_moments(begin, end, theta, at, k, None, flags)
         root, done, flat = step(float(theta), h, m1, m2, m3, free, k, tolerance, flags)
         passes += 1
@@ -77,16 +76,16 @@ def solve(begin, end, theta, at, k, like, tolerance, flags):
 
 
 @njit(**STRICT)
-def neighbours(groups, run, theta_, at, k, like, tolerance, flags):
+def neighbours(groups, run, at, k, dtype, tolerance, flags):
     """The step of neighbouring groups; returns the squared residual, the passes and the largest |sqrt(h) - 1|."""
-    dtype = like.dtype.type
-    zero, one = dtype(0), dtype(1)
+    number = dtype.type
+    zero, one = number(0), number(1)
     square, most, worst = 0.0, 0, 0.0
     for j in range(groups):
         begin, end = j * run, (j + 1) * run
-        root, flat, passes = solve(begin, end, load(theta_, j), at, k, like, tolerance, flags)
-        store(theta_, j, root)
-        theta = one if flat else dtype(root)
+        root, flat, passes = solve(begin, end, load(at.theta, j), at, k, dtype, tolerance, flags)
+        store(at.theta, j, root)
+        theta = one if flat else number(root)
         lam, bent = (zero, zero) if flat else (k.lam, k.concavity)
         h = 0.0
         for n in range(begin + (run - 1) // CHUNK * CHUNK, begin - 1, -CHUNK):  # what was read last is still near
@@ -101,16 +100,16 @@ def neighbours(groups, run, theta_, at, k, like, tolerance, flags):
 
 def runs(dtype, flags):
     """The loop over such groups."""
+    tolerance, enough = SOUGHT[dtype.itemsize], ENOUGH[dtype.itemsize]
 
-    def loop(data):
-        memory, like = opened(data), carray(data, (0,), dtype)
-        j = take(memory.counters, JOB)
-        while j < memory.jobs.shape[0]:
-            job = memory.jobs[j]
-            at, k = unpack(job, memory, like, flags)
-            theta, groups, run, tolerance = thetas(job, memory, like), job[5] // job[6], job[6], of_dtype(SOUGHT, like)
-            found = neighbours(groups, run, theta, at, k, like, tolerance, flags)
-            report(job[7], *found, memory, like)
-            j = take(memory.counters, JOB)
+    def loop(table):
+        memory = opened(table)
+        n = take(memory.counters, JOB)
+        while n < memory.count:
+            job = listed(n, memory)
+            at, k = unpack(job, memory, dtype, flags)
+            found = neighbours(job.length // job.run, job.run, at, k, dtype, tolerance, flags)
+            report(job.panel, *found, enough, memory)
+            n = take(memory.counters, JOB)
 
     return loop

@@ -13,15 +13,14 @@ from collections import namedtuple
 from numba import njit
 
 from .functions import INNER, STRICT, inverse, metric, soft
-from .jobs import FOUND
+from .jobs import FOUND, PENALTY, PLAN, TENSOR, WIDTH, Job
 from .memory import fetch, load, per_line, pointer, store, take
 from .newton import following
-from .recipes import ENOUGH
 
 PASSES = 30
 """How often moments are taken in the dtype of the arrays, at most."""
 
-Arrays = namedtuple("Arrays", "w anchor grad m u top")
+Arrays = namedtuple("Arrays", "w anchor grad m u top theta")
 Numbers = namedtuple(
     "Numbers",
     "keep gain out keep_square gain_square correction epsilon decay average weight lam level concavity rest per_lam",
@@ -29,61 +28,73 @@ Numbers = namedtuple(
 
 
 @njit(**STRICT)
-def unpack(job, memory, like, flags):
-    """The pointers to the arrays of a job from where it begins, and its numbers in their dtype."""
-    begin, address = like.itemsize * job[1], memory.tensors[job[0]]
-    plan, penalty = memory.plans[address[7]], memory.penalties[job[0]]
-    weight = 1.0 if flags.firm is not None else plan[9]
-    lam = weight * penalty[0]
-    level = penalty[1] if flags.firm is not None or flags.binary is not None else weight * penalty[1]
-    at = Arrays(
-        pointer(address[0] + begin, like, "w"),
-        pointer(address[1] + begin, like, "anchor"),
-        pointer(address[2] + begin, like, "grad"),
-        pointer(address[3] + begin, like, "m"),
-        pointer(address[4] + begin, like, "u"),
-        pointer(address[5] + begin, like, "top"),
+def listed(n, memory):
+    """Job n."""
+    at, i = memory.jobs, WIDTH * n
+    return Job(
+        load(at, i),
+        load(at, i + 1),
+        load(at, i + 2),
+        load(at, i + 3),
+        load(at, i + 4),
+        load(at, i + 5),
+        load(at, i + 6),
+        load(at, i + 7),
+        load(at, i + 8),
+        load(at, i + 9),
+        load(at, i + 10),
+        load(at, i + 11),
     )
-    dtype = like.dtype.type
+
+
+@njit(**STRICT)
+def unpack(job, memory, dtype, flags):
+    """The pointers to the arrays of a job from where it begins, and its numbers in their dtype."""
+    tensor, first = TENSOR * job.task, job.offset
+    at = Arrays(
+        pointer(load(memory.tensors, tensor), first, dtype, "w"),
+        pointer(load(memory.tensors, tensor + 1), first, dtype, "anchor"),
+        pointer(load(memory.tensors, tensor + 2), first, dtype, "grad"),
+        pointer(load(memory.tensors, tensor + 3), first, dtype, "m"),
+        pointer(load(memory.tensors, tensor + 4), first, dtype, "u"),
+        pointer(load(memory.tensors, tensor + 5), first, dtype, "top"),
+        pointer(load(memory.tensors, tensor + 6), job.theta, dtype, "theta"),
+    )
+    plan, i = memory.plans, PLAN * load(memory.tensors, tensor + 7)
+    penalty, j = memory.penalties, PENALTY * job.task
+    weight = 1.0 if flags.firm is not None else load(plan, i + 9)
+    lam, level = weight * load(penalty, j), load(penalty, j + 1)
+    if flags.firm is None and flags.binary is None:
+        level *= weight
+    number = dtype.type
     k = Numbers(
-        dtype(plan[0]),
-        dtype(plan[1]),
-        dtype(plan[2]),
-        dtype(plan[3]),
-        dtype(plan[4]),
-        dtype(plan[5]),
-        dtype(plan[6]),
-        dtype(plan[7]),
-        dtype(plan[8]),
-        dtype(plan[9]),
-        dtype(lam),
-        dtype(level),
-        dtype(weight * penalty[2]),
-        dtype(plan[10]),
-        dtype(1 / lam),
+        number(load(plan, i)),
+        number(load(plan, i + 1)),
+        number(load(plan, i + 2)),
+        number(load(plan, i + 3)),
+        number(load(plan, i + 4)),
+        number(load(plan, i + 5)),
+        number(load(plan, i + 6)),
+        number(load(plan, i + 7)),
+        number(load(plan, i + 8)),
+        number(load(plan, i + 9)),
+        number(lam),
+        number(level),
+        number(weight * load(penalty, j + 2)),
+        number(load(plan, i + 10)),
+        number(1 / lam),
     )
     return at, k
 
 
 @njit(**STRICT)
-def thetas(job, memory, like):
-    """The pointer to the thetas of a job's groups."""
-    return pointer(memory.tensors[job[0], 6] + like.itemsize * job[2], like, "theta")
-
-
-@njit(**STRICT)
-def of_dtype(pair, like):
-    """Which of the two is for the dtype of like."""
-    return pair[0] if like.itemsize == 4 else pair[1]
-
-
-@njit(**STRICT)
-def report(panel, square, passes, worst, memory, like):
+def report(panel, square, passes, worst, enough, memory):
     """Enter what came of the groups of a panel: the squared residual, the passes over memory and the largest
-    |sqrt(h) - 1|, which is looked for where it is too large."""
-    result = memory.results[panel]
-    result[0], result[1], result[2] = square, passes, worst
-    if not worst <= of_dtype(ENOUGH, like):
+    |sqrt(h) - 1|, which counts as found where it is not small enough."""
+    store(memory.results, 3 * panel, square)
+    store(memory.results, 3 * panel + 1, passes)
+    store(memory.results, 3 * panel + 2, worst)
+    if not worst <= enough:
         take(memory.counters, FOUND)
 
 
