@@ -256,7 +256,7 @@ def test_the_jobs_cover_each_entry_once_and_whole_groups(several: list[Geometry]
             assert rows == 1 or length <= jobs.widest
             assert second == 0 or pieces > 1
             passes = (second,) if pieces > 1 else (0, 1)
-            count[np.ix_(passes, entries[rows * piece // pieces : rows * (piece + 1) // pieces].ravel())] += 1
+            count[np.ix_(np.array(passes), entries[rows * piece // pieces : rows * (piece + 1) // pieces].ravel())] += 1
             if geometry.axes is not None and piece == second == 0:
                 columns = groups[entries].reshape(rows, length // run, run)
                 assert np.all(columns == columns[:1, :, :1]) and len(set(columns[0, :, 0])) == length // run

@@ -40,17 +40,18 @@ def stretch(length, at, k, one, flags):
 
 
 @njit(**STRICT)
-def size(grad_, length, mask):
+def size(grad_, length, dtype, most):
     """The largest |entry| of a stretch.
 
     grad_: to its bits, as integers: without the sign they are ordered as the numbers are, and infinity and NaN come
-    last;  mask: all bits but the sign, in the same dtype, without which every operation would be one of 64 bits.
+    last;  dtype: of these integers;  most: the largest one, which is all bits but the sign.
     """
-    most = mask ^ mask
+    integer = dtype.type  # without which every operation would be one of 64 bits
+    mask, found = integer(most), integer(0)
     for i in range(length):
-        entry = load(grad_, i) & mask
-        most = entry if entry > most else most
-    return bits(most)
+        entry = integer(load(grad_, i) & mask)
+        found = entry if entry > found else found
+    return bits(found)
 
 
 @njit(**FAST)
@@ -83,7 +84,7 @@ def entries(dtype, flags):
 def largest(dtype, flags):
     """The loop that finds the largest |entry| of gradients, and whether one is beyond the bound of its plan."""
     integer = np.dtype(f"i{dtype.itemsize}")
-    mask = np.iinfo(integer).max
+    most = np.iinfo(integer).max
 
     def loop(table):
         memory = opened(table)
@@ -92,7 +93,7 @@ def largest(dtype, flags):
             job = listed(n, memory)
             tensor = TENSOR * job.task
             grad_ = pointer(load(memory.tensors, tensor + 2), job.offset, integer, "grad")
-            found = float(size(grad_, job.length, integer.type(mask)))
+            found = float(size(grad_, job.length, integer, most))
             store(memory.results, 3 * job.panel, found)
             if not found < load(memory.plans, PLAN * load(memory.tensors, tensor + 7) + 11):
                 take(memory.counters, FOUND)

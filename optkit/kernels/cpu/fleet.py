@@ -79,11 +79,10 @@ class Fleet:
 
     def _prepared(self, cohorts: Sequence[Cohort], plans: Sequence[Plan]) -> bool:
         """Look up what changed since the last step; returns whether the loops can take this one."""
-        forms = [Form.of(p) for p in plans]
-        shown = torch.get_num_threads(), forms, [cohort.method for cohort in cohorts]
+        forms, psis = [Form.of(p) for p in plans], [cohort.method.psi for cohort in cohorts]
+        shown = torch.get_num_threads(), forms, psis
         if shown != self._shown:
-            kinds = [(forms[c], cohorts[c].method.psi, tuple(shape), strides) for c, shape, strides in self._kinds]
-            self._prepare([recipe(*kind) for kind in kinds])
+            self._prepare([recipe(forms[c], psis[c], tuple(shape), strides) for c, shape, strides in self._kinds])
             self._shown = shown
         dtype = self._arrays.dtype
         return self._fits and all(
@@ -93,10 +92,8 @@ class Fleet:
     def _prepare(self, recipes: list[Recipe]) -> None:
         """recipes: of each kind. The batches change with the kinds of penalties and with the number of threads."""
         self._arrays.penalties[:] = np.array([each.numbers for each in recipes])[self._kind]
-        of_cohort = [
-            [r for r, kind in zip(recipes, self._kinds, strict=True) if kind[0] == c] for c in range(len(self.leaders))
-        ]
-        self._reaches = [Reach.of(some) for some in of_cohort]
+        listed = list(zip(recipes, self._kinds, strict=True))
+        self._reaches = [Reach.of([r for r, kind in listed if kind[0] == c]) for c in range(len(self.leaders))]
         cut = torch.get_num_threads(), [each.flags for each in recipes]
         if cut != self._cut:
             self._sizes, self._batches = sizes(self._lengths, self._arrays), []
