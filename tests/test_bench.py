@@ -117,6 +117,24 @@ def test_runners_take_turns_after_a_warm_up() -> None:
     assert [runner.prepared for runner in runners.values()] == [6, 6, 6]
 
 
+def test_a_cold_run_comes_after_other_memory_was_written_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    class Other:
+        def add_(self, _: int) -> None:
+            log.append("other")
+
+    def memory(count: int, device: str) -> Other:
+        assert 4 * count >= 2**28 and device == "cpu"
+        return Other()
+
+    monkeypatch.setattr(torch, "zeros", memory)
+    quick = Counted("quick", log)
+    monkeypatch.setattr(quick, "run", lambda: log.append("run"))
+    times = compare({"quick": quick}, Effort(2, 3, 1e9, cold=True), "cpu")
+    assert log == ["run"] * 2 + ["other", "run"] * 3 and times["quick"].repeats == 1
+
+
 def test_what_is_slow_has_fewer_rounds_but_three() -> None:
     times = compare({"a": Counted("a", [])}, Effort(20, 15, 0.0), "cpu")
     assert len(times["a"].seconds) == 3 and times["a"].warmup == 2

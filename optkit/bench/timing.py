@@ -14,6 +14,7 @@ import torch
 
 LEAST_WARMUP, LEAST_ROUNDS = 2, 3
 ROUND, MOST_REPEATS = 2e-3, 100  # what is faster than so many seconds runs several times a round
+EVICTING = 2**26  # numbers, more than caches hold
 
 
 class Runner(Protocol):
@@ -26,11 +27,13 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """warmup, rounds: of each runner, fewer where they would take longer than `seconds` each."""
+    """warmup, rounds: of each runner, fewer where they would take longer than `seconds` each;  cold: whether other
+    memory is written before each run, so that caches hold nothing of it; then a round is one run."""
 
     warmup: int = 20
     rounds: int = 15
     seconds: float = 6.0
+    cold: bool = False
 
 
 class Warm(NamedTuple):
@@ -95,7 +98,9 @@ def _warmed(runner: Runner, effort: Effort, device: str) -> Warm:
 
 def alternate(runners: Mapping[str, Runner], warm: Mapping[str, Warm], effort: Effort, device: str) -> dict[str, Times]:
     """The times of runners that take turns, a run or several each, the first of a round being another each time."""
-    repeats = {name: math.ceil(min(max(1.0, ROUND / each.last), MOST_REPEATS)) for name, each in warm.items()}
+    most = 1 if effort.cold else MOST_REPEATS
+    repeats = {name: math.ceil(min(max(1.0, ROUND / each.last), most)) for name, each in warm.items()}
+    other = torch.zeros(EVICTING if effort.cold else 0, device=device)
     times: dict[str, list[float]] = {name: [] for name in runners}
     names = list(runners)
     gc.collect()
@@ -106,6 +111,7 @@ def alternate(runners: Mapping[str, Runner], warm: Mapping[str, Warm], effort: E
             for name in names[turn:] + names[:turn]:
                 if i < LEAST_ROUNDS or sum(times[name]) * repeats[name] < effort.seconds:
                     runners[name].prepare()
+                    other.add_(1)
                     times[name].append(seconds(runners[name].run, device, repeats[name]) / repeats[name])
     finally:
         gc.enable()
