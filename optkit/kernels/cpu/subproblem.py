@@ -226,8 +226,8 @@ def refine(first, rows, stride, run, theta, at, k, tolerance, flags):
             for n in range(first + i * stride, first + i * stride + run):
                 d = recall(n, at, k, flags)
                 b = float(target(n, d, at, k, flags))
-                reach = b / float(d)
-                free += reach * reach
+                if flags.bent is not None:
+                    free += (b / float(d)) ** 2
                 r = 1 / ((float(d) - concavity) * theta + lam)
                 q = b * r
                 x = (float(d) - concavity) * r
