@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from optkit.bench import TABLES, measure, nuclear, published, scaling, solvers, steps, training
+from optkit.bench import TABLES, measure, measuring, nuclear, published, scaling, solvers, steps, training
 from optkit.bench.checking import check
 from optkit.bench.contestants import FOREACH, FUSED
 from optkit.bench.lists import LISTS, Entry, entries, matrices
@@ -205,12 +205,17 @@ def test_a_table_of_steps() -> None:
 
 def test_tables_of_scaling() -> None:
     found = list(scaling.tables(replace(SMALL, optimizers=("RMDA",))))
-    assert [len(table.rows) for table in found] == [1, 2, 2, 2]
+    assert [len(table.rows) for table in found] == [2, 2, 2, 2]
     for table in found:
         costs = [quotient(table, f"{name}, ns", f"{FUSED}, ns") for name in (FOREACH, "RMDA")]
         assert [table.column(f"{name} / fused AdamW") for name in (FOREACH, "RMDA")] == [
             pytest.approx(each) for each in costs
         ]
+
+
+def test_sizes_that_do_not_fit_into_memory_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_memory", lambda device: 400 * 10_000)
+    assert scaling.of_sizes((10_000, 100_000), ("RMDA",), SMALL).column("parameters") == [10_000]
 
 
 @pytest.mark.parametrize("parameters", scaling.PARAMETERS)

@@ -103,11 +103,16 @@ def prepared(name: str, workload: Workload, kind: str, kernel: str) -> Steps:
 
 
 def _batches(workload: Workload, optimizers: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many at a time as fit into three quarters of the memory; never none."""
-    fit = _memory(workload.device) * 3 // 4 // max(4 * workload.size, 1)
-    each = max((fit - SHARED) // ARRAYS_EACH, 1)
+    """As many at a time as fit into memory; never none."""
+    each = max(together(workload.size, workload.device), 1)
     for i in range(0, max(len(optimizers), 1), each):
         yield optimizers[i : i + each]
+
+
+def together(parameters: int, device: str) -> int:
+    """How many optimizers of so many parameters fit into three quarters of the memory."""
+    fit = _memory(device) * 3 // 4 // max(4 * parameters, 1)
+    return (fit - SHARED) // ARRAYS_EACH
 
 
 def _memory(device: str) -> int:

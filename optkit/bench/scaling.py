@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .contestants import FUSED
+from .contestants import FOREACH, FUSED
 from .lists import Entries, Entry, matrices
-from .measuring import Measured, measure
+from .measuring import Measured, measure, prepared, together
 from .settings import Settings
 from .table import Column, Table
+from .timing import Runner, compare
+from .workload import LONGEST_COPY, Copy, Workload
 
 SCALED = ("RAMDA", "ProxGen", "RMDA")  # of each way to take a step one: two metrics, and a closed form
 PARAMETERS = (100_000, 1_000_000, 10_000_000, 100_000_000)
@@ -30,6 +32,8 @@ LAYOUTS = {
     "whole tensors": Entry("", "weight", (2048, 2048), (0, 1)),
 }
 REFERENCE = 1_000_000  # what costs per parameter are compared with
+COPY = "copy"
+UNIT = "Nanoseconds for each parameter, with caches that hold nothing of it, as after a pass through a model."
 
 
 def tables(settings: Settings) -> Iterator[Table]:
@@ -37,8 +41,7 @@ def tables(settings: Settings) -> Iterator[Table]:
     settings = replace(settings, effort=replace(settings.effort, cold=True))
     small = settings.quick
     some = [name for name in settings.optimizers if name in SCALED] or settings.optimizers
-    cases = [(n, of_size(n)) for n in (PARAMETERS[:1] if small else PARAMETERS)]
-    yield _table("parameters", f"Matrices of {SIDE:,} rows; a group is a column.", cases, some, settings)
+    yield of_sizes(PARAMETERS[:2] if small else PARAMETERS, some, settings)
     cases = [(n, of_groups(n, LARGE // (64 if small else 1))) for n in GROUP_SIZES[: 2 if small else None]]
     text = f"One matrix of {cases[0][1][0].size:,} entries; a group is a column."
     yield _table("entries of a group", text, cases, some, settings)
@@ -61,6 +64,26 @@ def of_groups(size: int, entries: int) -> Entries:
     return matrices(1, size, entries // size)
 
 
+def of_sizes(sizes: Sequence[int], optimizers: Sequence[str], settings: Settings) -> Table:
+    """A row a size, with nanoseconds for each parameter. The sizes take turns, too: from one minute to the next the
+    speed of memory may double. Those that do not fit into memory are left out."""
+    sizes = [n for n in sizes if len(optimizers) <= together(n, settings.device)]
+    names, runners = (FUSED, FOREACH, *optimizers), dict[str, Runner]()
+    for n in sizes:
+        workload = Workload(of_size(n), settings.device)
+        runners |= {f"{name} {n}": prepared(name, workload, "GroupLasso", settings.kernel) for name in names}
+        runners[f"{COPY} {n}"] = Copy(n, settings.device)
+    times = compare(runners, settings.effort, settings.device)
+    costs = {name: [1e9 * times[f"{name} {n}"].median / n for n in sizes] for name in names}
+    costs[COPY] = [1e9 * times[f"{COPY} {n}"].median / min(n, LONGEST_COPY) for n in sizes]
+    ratios = [[own / fused for own, fused in zip(costs[name], costs[FUSED], strict=True)] for name in names[1:]]
+    columns = [Column("parameters", ",d"), *(Column(f"{name}, ns", ".2f") for name in costs)]
+    columns += [Column(f"{name} / fused AdamW", ".2f", " ×") for name in names[1:]]
+    text = f"Matrices of {SIDE:,} rows; a group is a column. The sizes take turns, too. {UNIT}{_flatness(sizes, costs)}"
+    lines = zip(sizes, *costs.values(), *ratios, strict=True)
+    return Table("Time against parameters", text, tuple(columns), tuple(lines))
+
+
 def _table(
     what: str, text: str, cases: Sequence[tuple[Any, Entries]], optimizers: Sequence[str], settings: Settings
 ) -> Table:
@@ -70,10 +93,7 @@ def _table(
     columns = [Column(what, ",d"), *(Column(f"{name}, ns", ".2f") for name in names)]
     columns += [Column(f"{name} / fused AdamW", ".2f", " ×") for name in names if name != FUSED]
     lines = [(case, *map(_cost, some), *(one.ratio for one in some if one.optimizer != FUSED)) for case, some in rows]
-    text += " Nanoseconds for each parameter, with caches that hold nothing of it, as after a pass through a model."
-    if what == "parameters" and (flat := _flatness(rows)):
-        text += f" From {REFERENCE:,} parameters on the dearest is above the cheapest by: {flat}."
-    return Table(f"Time against {what}", text, tuple(columns), tuple(lines))
+    return Table(f"Time against {what}", f"{text} {UNIT}", tuple(columns), tuple(lines))
 
 
 def _cost(one: Measured) -> float:
@@ -81,10 +101,11 @@ def _cost(one: Measured) -> float:
     return 1e9 * one.times.median / one.parameters
 
 
-def _flatness(rows: Sequence[tuple[Any, list[Measured]]]) -> str:
-    """How far the costs per parameter of each optimizer lie apart."""
-    large = [some for case, some in rows if case >= REFERENCE]
+def _flatness(sizes: Sequence[int], costs: Mapping[str, Sequence[float]]) -> str:
+    """How far the costs per parameter lie apart."""
+    large = [i for i, n in enumerate(sizes) if n >= REFERENCE]
     if len(large) < 2:
         return ""
-    costs = {column[0].optimizer: [_cost(one) for one in column] for column in zip(*large, strict=True)}
-    return ", ".join(f"{name} {100 * (max(each) / min(each) - 1):.0f} %" for name, each in costs.items())
+    ranges = {name: [some[i] for i in large] for name, some in costs.items()}
+    listed = ", ".join(f"{name} {100 * (max(some) / min(some) - 1):.0f} %" for name, some in ranges.items())
+    return f" From {REFERENCE:,} parameters on the dearest is above the cheapest by: {listed}."
