@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from .functions import FAST, INNER, STRICT, inverse, metric, prox
-from .jobs import FOUND, JOB, PLAN, TENSOR
+from .jobs import FOUND, JOB, PLAN, RESULT, TENSOR
 from .memory import bits, load, opened, pointer, store, take
 from .subproblem import ahead, listed, portion, renew, unpack
 
@@ -94,7 +94,7 @@ def largest(dtype, flags):
             tensor = TENSOR * job.task
             grad_ = pointer(load(memory.tensors, tensor + 2), job.offset, integer, "grad")
             found = float(size(grad_, job.length, integer, most))
-            store(memory.results, 3 * job.panel, found)
+            store(memory.results, RESULT * job.panel, found)
             if not found < load(memory.plans, PLAN * load(memory.tensors, tensor + 7) + 11):
                 take(memory.counters, FOUND)
             n = take(memory.counters, JOB)
@@ -111,7 +111,7 @@ def least(dtype, flags):
         while n < memory.count:
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
-            store(memory.results, 3 * job.panel, smallest(job.length, at, k, dtype.type(LARGE), flags))
+            store(memory.results, RESULT * job.panel, smallest(job.length, at, k, dtype.type(LARGE), flags))
             n = take(memory.counters, JOB)
 
     return loop

@@ -107,8 +107,8 @@ class Job(NamedTuple):
     board: int
 
 
-WIDTH, TENSOR, PENALTY, PLAN = len(Job._fields), 8, 3, 12
-"""Numbers in a row of a table of jobs, and of those in running.py."""
+WIDTH, TENSOR, PENALTY, PLAN, RESULT = len(Job._fields), 8, 3, 12, 3
+"""Numbers in a row of the tables of jobs, of tensors, penalties and plans (see running.py), and of results."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from numba import njit
 
 from .columns import OWN, average, columns, spread, take_moments, totals
 from .functions import STRICT
-from .jobs import JOB, PANELS, SHARED, SUMS, THREAD
+from .jobs import JOB, PANELS, RESULT, SHARED, SUMS, THREAD
 from .memory import load, look, opened, pause, pointer, store, take
 from .newton import sharp
 from .recipes import ENOUGH, SOUGHT
@@ -145,7 +145,7 @@ def panels(dtype, flags):
                     total = totals(shared, first, apart)
                     collect(length, groups, pieces, total, pointer(first, 0, np.float64, "board"))
                 passes = solve(groups, rows, stride, run, at, to, k, total, tolerance, flags)
-                store(memory.results, 3 * panel + 1, passes + 1)
+                store(memory.results, RESULT * panel + 1, passes + 1)
                 for j in range(groups):
                     store(at.theta, j, load(total.theta, j))
                 if pieces > 1:
@@ -158,6 +158,6 @@ def panels(dtype, flags):
                 total = totals(shared, first, apart)
                 collect(length, groups, pieces, total, pointer(first, 0, np.float64, "board"))
             square, worst = residual(groups, at.theta, k, total, flags)
-            report(panel, square, load(memory.results, 3 * panel + 1), worst, enough, memory)
+            report(panel, square, load(memory.results, RESULT * panel + 1), worst, enough, memory)
 
     return loop

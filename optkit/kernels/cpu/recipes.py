@@ -66,7 +66,8 @@ class Flags(NamedTuple):
 
 
 class Form(NamedTuple):
-    """What decides about flags in a Plan, for one tensor after the other: see Flags."""
+    """What of a Plan decides about flags.  coarse: whether the cube root of denormals does not matter;  the others: see
+    Flags."""
 
     root: Root
     coarse: bool
@@ -101,7 +102,7 @@ class Recipe(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def recipe(form: Form, psi: Regularizer, shape: tuple[int, ...], strides: tuple[int, ...]) -> Recipe:
-    """That of tensors of this shape.  psi: of a weight above 0."""
+    """That of tensors of this shape and these strides, as long as the weight of psi is above 0."""
     known = penalty(psi, shape)
     grouped = known.kind == "groups"
     place = Geometry(shape, strides, known.axes) if grouped else Geometry((math.prod(shape),), (1,), None)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .caching import compiled
-from .jobs import FOUND, PANELS, PENALTY, PLAN, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
+from .jobs import FOUND, PANELS, PENALTY, PLAN, RESULT, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
 from .recipes import ENOUGH, Flags
 from .threads import FUNCTION, everywhere
 
@@ -22,8 +22,8 @@ set of the cache."""
 class Arrays(NamedTuple):
     """What the loops know of a list of tensors of one dtype, and look at whenever they run.
 
-    tensors: (n, 8), the addresses of w, anchor, grad, m, u, top and theta, and which row of the plans;  penalties:
-    (n, 3), and plans: (any, 12), see recipes.py.
+    tensors: (n, TENSOR), the addresses of w, anchor, grad, m, u, top and theta, and which row of the plans;  penalties:
+    (n, PENALTY), those of Recipe.numbers;  plans: (any, PLAN), those of recipes.numbers.
     """
 
     dtype: torch.dtype
@@ -45,7 +45,7 @@ class Work:
 
     def __init__(self, make: Callable[..., Any], jobs: Jobs, arrays: Arrays, flags: Flags | None) -> None:
         self._threads = max(1, min(torch.get_num_threads(), len(jobs.rows)))
-        self._tasks, self.results = jobs.tasks, np.zeros((jobs.panels, 3))
+        self._tasks, self.results = jobs.tasks, np.zeros((jobs.panels, RESULT))
         self._counters = np.zeros(PANELS + jobs.panels, np.int64)
         lines = 0
         if flags is not None and flags.grouped is True:
@@ -55,6 +55,7 @@ class Work:
         scratch = np.empty((self._threads * lines, -(-jobs.widest // PAGE) * PAGE + STAGGER))
         self._kept = jobs.rows, *arrays[1:], self.results, self._counters, np.empty(jobs.board), scratch
         first, *others = (each.ctypes.data for each in self._kept)
+        # as memory.opened reads it
         self._table = np.array([first, len(jobs.rows), *others, scratch.strides[0]], np.int64)
         self._place = self._table.ctypes.data
         self._loop = FUNCTION(compiled(make, NUMPY[arrays.dtype], flags).address)

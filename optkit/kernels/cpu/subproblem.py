@@ -13,7 +13,7 @@ from collections import namedtuple
 from numba import njit
 
 from .functions import INNER, STRICT, inverse, metric, soft
-from .jobs import FOUND, PENALTY, PLAN, TENSOR, WIDTH, Job
+from .jobs import FOUND, PENALTY, PLAN, RESULT, TENSOR, WIDTH, Job
 from .memory import fetch, load, per_line, pointer, store, take
 from .newton import following
 
@@ -49,7 +49,8 @@ def listed(n, memory):
 
 @njit(**STRICT)
 def unpack(job, memory, dtype, flags):
-    """The pointers to the arrays of a job from where it begins, and its numbers in their dtype."""
+    """The pointers to the arrays of a job from where it begins, and its numbers in their dtype: from rows of the tables,
+    whose order running.py and recipes.py say."""
     tensor, first = TENSOR * job.task, job.offset
     at = Arrays(
         pointer(load(memory.tensors, tensor), first, dtype, "w"),
@@ -91,9 +92,9 @@ def unpack(job, memory, dtype, flags):
 def report(panel, square, passes, worst, enough, memory):
     """Enter what came of the groups of a panel: the squared residual, the passes over memory and the largest
     |sqrt(h) - 1|, which counts as found where it is not small enough."""
-    store(memory.results, 3 * panel, square)
-    store(memory.results, 3 * panel + 1, passes)
-    store(memory.results, 3 * panel + 2, worst)
+    store(memory.results, RESULT * panel, square)
+    store(memory.results, RESULT * panel + 1, passes)
+    store(memory.results, RESULT * panel + 2, worst)
     if not worst <= enough:
         take(memory.counters, FOUND)
 
