@@ -49,8 +49,10 @@ def listed(n, memory):
 
 @njit(**STRICT)
 def unpack(job, memory, dtype, flags):
-    """The pointers to the arrays of a job from where it begins, and its numbers in their dtype, from rows of the tables;
-    for their order see running.py and recipes.py."""
+    """The pointers to the arrays of a job from where it begins, and its numbers in their dtype.
+
+    They come from rows of tables; for the order of those see running.py and recipes.py.
+    """
     tensor, first = TENSOR * job.task, job.offset
     at = Arrays(
         pointer(load(memory.tensors, tensor), first, dtype, "w"),
