@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -143,6 +144,24 @@ def test_loops_run_in_as_many_threads_as_torch_uses_and_there_are_jobs(columns: 
         assert {call.args[2] for call in calls.call_args_list[1::2]} == {used}  # of every second the gradients' check
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_interruption_waits_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they would go on in arrays that nobody keeps."""
+    if not hasattr(signal, "pthread_kill"):
+        pytest.skip("needs signal.pthread_kill, which Windows lacks")
+    monkeypatch.setattr(threads, "_team", lambda: None)
+    ended: list[int] = []
+
+    def work(_: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.5)
+            ended.append(1)
+
+    threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        threads.everywhere(threads.FUNCTION(work), 0, 2)
+    assert ended == [1]
 
 
 def test_the_team_is_the_one_that_torch_uses() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, lru_cache
 from typing import Any
 
@@ -55,6 +55,12 @@ def everywhere(function: Any, data: int, threads: int) -> None:
         parallel(function, data, threads, 0)
         return
     others = [_pool(threads - 1).submit(function, data) for _ in range(threads - 1)]
+    interruption: KeyboardInterrupt | None = None
     function(data)
-    for other in others:
-        other.result()
+    while not all(other.done() for other in others):
+        try:
+            wait(others)
+        except KeyboardInterrupt as error:  # while it waits; the others go on in the caller's arrays
+            interruption = error
+    if interruption is not None:
+        raise interruption
