@@ -16,8 +16,7 @@ from .spectral import spectral
 from .stopping import SubgradientNorm
 
 SPREAD = 3e2
-"""Up to that condition of the metric, spectral steps take no more iterations than momentum does; at ten times as much,
-twice as many."""
+"""Up to about that condition of the metric, spectral steps take fewer iterations than momentum does."""
 
 
 @dataclass(frozen=True)

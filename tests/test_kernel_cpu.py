@@ -20,8 +20,11 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 pytest.importorskip("numba")
+from numba import cfunc, types
+
 from optkit.kernels.cpu import running, threads
 from optkit.kernels.cpu.jobs import NARROWEST, PIECES, SHARED, SUMS, THIN, WIDEST, Geometry, Job, Jobs, cut
+from optkit.kernels.cpu.memory import pointer, take
 from optkit.kernels.cpu.newton import cheap, following, sharp
 from optkit.kernels.layout import layout
 from optkit.regularizers import GroupLasso
@@ -146,22 +149,30 @@ def test_loops_run_in_as_many_threads_as_torch_uses_and_there_are_jobs(columns: 
         torch.set_num_threads(before)
 
 
-def test_an_interruption_waits_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else they would go on in arrays that nobody keeps."""
+usleep = types.ExternalFunction("usleep", types.intc(types.intc))
+
+
+@cfunc(types.void(types.intp))
+def working(table: int) -> None:
+    """Whoever comes first works for 0.2 s, and others for 0.6 s; counters: how many began, and how many ended."""
+    counters = pointer(table, 0, np.int64, "counter")
+    usleep(600000 if take(counters, 0) else 200000)
+    take(counters, 1)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.4])
+def test_an_interruption_waits_for_all_threads(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they would go on in arrays that nobody keeps. It comes while all work, or while one waits for the other."""
     if not hasattr(signal, "pthread_kill"):
         pytest.skip("needs signal.pthread_kill, which Windows lacks")
     monkeypatch.setattr(threads, "_team", lambda: None)
-    ended: list[int] = []
-
-    def work(_: Any) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            time.sleep(0.5)
-            ended.append(1)
-
-    threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+    function, counters = threads.FUNCTION(working.address), np.zeros(2, np.int64)
+    threads.everywhere(function, counters.ctypes.data, 2)
+    counters[:] = 0
+    threading.Timer(seconds, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
-        threads.everywhere(threads.FUNCTION(work), 0, 2)
-    assert ended == [1]
+        threads.everywhere(function, counters.ctypes.data, 2)
+    assert counters.tolist() == [2, 2]
 
 
 def test_the_team_is_the_one_that_torch_uses() -> None:

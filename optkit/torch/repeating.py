@@ -32,7 +32,9 @@ class Repeat:
     ) -> None:
         self.parameters, self.entries, self.groups, self.methods = parameters, entries, groups, methods
         self.forms = [_form(p) for p in parameters]
-        self.arrays = [[(key, v) for key, v in entry.items() if isinstance(v, Tensor)] for entry in entries]
+        self.arrays = [
+            [(key, v, v.data_ptr()) for key, v in entry.items() if isinstance(v, Tensor)] for entry in entries
+        ]
         self.fleet: Any = None
         self.last: list[Cohort] = []
 
@@ -67,8 +69,8 @@ class Repeat:
                 return None
             if grad.layout != torch.strided or _form(p) != form or _form(grad) != form:
                 return None
-            for key, array in arrays:
-                if entry.get(key) is not array:
+            for key, array, address in arrays:
+                if entry.get(key) is not array or array.data_ptr() != address:
                     return None
             found.append(grad)
         return found

@@ -24,26 +24,30 @@ def compiled(make: Callable[..., Callable[[Any], None]], *kind: Any) -> Any:
     from .functions import LOOP
 
     loop = make(*kind)
-    kept = _kept(loop)
-    if kept is None:
-        found: Any = cfunc(types.void(types.intp), **LOOP)(loop)
-    else:
+    kept = _kept(loop, kind)
+    if kept is not None:
         from numba.core.ccallback import CFunc
 
-        found = CFunc(loop, ((types.intp,), types.void), {}, LOOP)
+        found: Any = CFunc(loop, ((types.intp,), types.void), {}, LOOP)
         found._cache = kept
-        found.compile()
+        try:
+            found.compile()
+        except OSError:  # the disk is full
+            kept = None
+    if kept is None:
+        found = cfunc(types.void(types.intp), **LOOP)(loop)
     if not found.cache_hits:
         later = "it cannot be kept on disk" if kept is None else f"later runs read it from {kept.cache_path}"
         LOG.info("compiled a loop of the numba kernel; %s", later)
     return found
 
 
-def _kept(loop: Callable[[Any], None]) -> Any:
+def _kept(loop: Callable[[Any], None], kind: tuple[Any, ...]) -> Any:
     """numba's cache of a function, with a stamp of all sources; None where there can be none: where no folder can be
     written to, and with a numba whose cache does not ask for the stamp.
 
-    numba overwrites what has another stamp, so that files of old versions do not pile up.
+    numba overwrites what has another stamp, so that files of old versions do not pile up. Each kind has files of its
+    own: numba numbers those that share an index, and two processes that save at once could exchange them.
     """
     asked = False
     try:
@@ -60,6 +64,7 @@ def _kept(loop: Callable[[Any], None]) -> Any:
                     return own(), sources()
 
                 self.locator.get_source_stamp = stamp
+                self._filename_base += "-" + hashlib.sha256(repr(kind).encode()).hexdigest()[:12]
 
         class Kept(FunctionCache):
             _impl_class = Stamped

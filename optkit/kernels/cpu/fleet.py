@@ -23,7 +23,7 @@ class Fleet:
     """
 
     def __init__(self, tasks: Sequence[Task], labels: Sequence[int]) -> None:
-        self.tasks = tasks  # which keeps their arrays where they are
+        self._kept = [(task.w, task.state, task.theta) for task in tasks]  # whose addresses are in the tables
         cohorts: dict[tuple[int, int, float], int] = {}
         kinds: dict[tuple[int, torch.Size, tuple[int, ...]], int] = {}
         self.cohort: list[int] = []
@@ -37,7 +37,7 @@ class Fleet:
         self._arrays = Arrays.of(tasks[0].w.dtype, [_addresses(task) for task in tasks], len(cohorts))
         self._arrays.tensors[:, 7] = self.cohort
         self._lengths = tuple(task.w.numel() for task in tasks)
-        self._warm = np.array([task.theta is not None for task in tasks])  # one without entries has no address either
+        self._thetas = [-1 if task.theta is None else task.theta.numel() for task in tasks]
         self._pointers: object = None
         self._shown: object = None
         self._cut: object = None
@@ -69,7 +69,7 @@ class Fleet:
         rows[:] = [numbers(p, cohort.maximize, dtype) for p, cohort in zip(plans, cohorts, strict=True)]
         if not self._sizes():
             return None
-        solved = [batch.step() for batch in self._batches]
+        solved = [batch.work() for batch in self._batches]
         self._done = self._batches
         return all(solved), plans
 
@@ -82,6 +82,7 @@ class Fleet:
         forms, psis = [Form.of(p) for p in plans], [cohort.method.psi for cohort in cohorts]
         shown = torch.get_num_threads(), forms, psis
         if shown != self._shown:
+            self._shown = None  # until all that follows is done
             self._prepare([recipe(forms[c], psis[c], tuple(shape), strides) for c, shape, strides in self._kinds])
             self._shown = shown
         dtype = self._arrays.dtype
@@ -96,14 +97,18 @@ class Fleet:
         self._reaches = [Reach.of([r for r, kind in listed if kind[0] == c]) for c in range(len(self.leaders))]
         cut = torch.get_num_threads(), [each.flags for each in recipes]
         if cut != self._cut:
+            self._cut = None
             self._sizes, self._batches = sizes(self._lengths, self._arrays), []
             for flags in dict.fromkeys(each.flags for each in recipes):
                 places = [i for i, kind in enumerate(self._kind) if recipes[kind].flags == flags]
                 geometries = [recipes[self._kind[i]].geometry for i in places]
                 self._batches.append(Batch(places, geometries, self._arrays, flags))
             self._cut = cut
-        missing = any(batch.grouped and not self._warm[batch.places].all() for batch in self._batches)
-        self._fits = not missing and not any(each.bends for each in recipes)
+        known = all(
+            theta == recipes[kind].geometry.groups or not recipes[kind].flags.grouped
+            for theta, kind in zip(self._thetas, self._kind, strict=True)
+        )
+        self._fits = known and not any(each.bends for each in recipes)
 
 
 def _addresses(task: Task) -> list[int]:

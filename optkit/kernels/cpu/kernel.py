@@ -134,7 +134,7 @@ def _loop(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
     thetas = [_theta(step) if flags.grouped else None for step in steps]
     arrays = _arrays(steps, thetas, dtype)
     batch = Batch(range(len(steps)), [step.recipe.geometry for step in steps], arrays, flags)
-    batch.step()
+    batch.work()
     square, passes, solved = map(np.ndarray.tolist, Outcome.of([batch], arrays))
     return [
         step.taken(theta, n, math.sqrt(r), well)
@@ -188,4 +188,4 @@ def _put(step: Step, new: MethodStep) -> Taken:
         if isinstance(old, Tensor):
             old.copy_(values)
     solution = new.solution
-    return step.taken(task.theta, solution.iterations, solution.residual, solution.converged)
+    return step.taken(None, solution.iterations, solution.residual, solution.converged)  # theta was that of another w

@@ -12,12 +12,15 @@ import torch
 from optkit.algorithms import ProximalMethod
 from optkit.core import Regularizer
 from optkit.kernels.plan import LIMIT, Penalty, Plan, Root, penalty, plan
+from optkit.regularizers import Zero
 
 from .jobs import Geometry
 
 SOUGHT, ENOUGH = {4: 1e-5, 8: 1e-14}, {4: 1e-5, 8: 1e-10}
 """By the bytes of a number: the largest |h - 1| that is sought, about twice |sqrt(h) - 1|; and the largest
 |sqrt(h) - 1|, as it is found at last, of a group that counts as solved."""
+LEAST = {torch.float32: 1e-30, torch.float64: 1e-140}
+"""Thresholds are larger, else the squares of what is relative to them would leave the range of float64."""
 COARSE = 4e-7
 """The epsilon beside which the cube root of denormals does not matter."""
 
@@ -66,19 +69,20 @@ class Flags(NamedTuple):
 
 
 class Form(NamedTuple):
-    """What of a Plan decides about flags.  coarse: whether the cube root of denormals does not matter;  the others: see
-    Flags."""
+    """What of a Plan decides about flags.  coarse: whether the cube root of denormals does not matter;  free: whether
+    psi has no weight;  the others: see Flags."""
 
     root: Root
     coarse: bool
     anchored: bool
     plain: bool
+    free: bool
 
     @classmethod
     def of(cls, p: Plan) -> Form:
         """The form of a plan."""
         plain = p.keep == p.out == 1 and (p.keep_square == 1 or p.root == "none")
-        return cls(p.root, p.epsilon >= COARSE, p.anchored, plain)
+        return cls(p.root, p.epsilon >= COARSE, p.anchored, plain, p.weight == 0)
 
 
 class Recipe(NamedTuple):
@@ -102,8 +106,8 @@ class Recipe(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def recipe(form: Form, psi: Regularizer, shape: tuple[int, ...], strides: tuple[int, ...]) -> Recipe:
-    """That of tensors of this shape and these strides, as long as the weight of psi is above 0."""
-    known = penalty(psi, shape)
+    """That of tensors of this shape and these strides."""
+    known = penalty(Zero() if form.free else psi, shape)
     grouped = known.kind == "groups"
     place = Geometry(shape, strides, known.axes) if grouped else Geometry((math.prod(shape),), (1,), None)
     flags = Flags(
@@ -139,7 +143,7 @@ class Reach(NamedTuple):
         """Whether the loops' numbers stay in range, which are relative to the threshold; and whether a penalty that
         bends meets a metric, if that is a number, under which the subproblem is convex."""
         convex = p.root != "none" or p.epsilon > p.weight * self.concavity
-        return convex and 1 / LIMIT[dtype] < p.weight * self.low and p.weight * self.high < LIMIT[dtype]
+        return convex and LEAST[dtype] < p.weight * self.low and p.weight * self.high < LIMIT[dtype]
 
 
 def numbers(p: Plan, maximize: bool, dtype: torch.dtype) -> tuple[float, ...]:

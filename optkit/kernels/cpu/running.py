@@ -88,9 +88,8 @@ class Batch:
     """Tensors that share one loop, and step together.  places: in the arrays;  geometries: of each."""
 
     def __init__(self, places: Sequence[int], geometries: Sequence[Geometry], arrays: Arrays, flags: Flags) -> None:
-        self.places, self.grouped = np.array(places, np.int64), bool(flags.grouped)
-        jobs = cut(tuple(geometries), torch.get_num_threads()).moved(self.places)
-        self.step = Work(_loop(flags), jobs, arrays, flags)
+        jobs = cut(tuple(geometries), torch.get_num_threads()).moved(np.array(places, np.int64))
+        self.grouped, self.work = bool(flags.grouped), Work(_loop(flags), jobs, arrays, flags)
 
 
 class Outcome(NamedTuple):
@@ -108,9 +107,9 @@ class Outcome(NamedTuple):
         square, passes, worst = np.zeros(count), np.ones(count), np.zeros(count)
         for batch in batches:
             if batch.grouped:
-                batch.step.sum(0, square)
-                batch.step.largest(1, passes)
-                batch.step.largest(2, worst)
+                batch.work.sum(0, square)
+                batch.work.largest(1, passes)
+                batch.work.largest(2, worst)
         return cls(square, passes.astype(int), worst <= ENOUGH[arrays.dtype.itemsize])
 
 

@@ -55,12 +55,15 @@ def everywhere(function: Any, data: int, threads: int) -> None:
         parallel(function, data, threads, 0)
         return
     others = [_pool(threads - 1).submit(function, data) for _ in range(threads - 1)]
-    interruption: KeyboardInterrupt | None = None
-    function(data)
+    interruption: KeyboardInterrupt | None = None  # which has to wait, for the others go on in the caller's arrays
+    try:
+        function(data)
+    except KeyboardInterrupt as error:
+        interruption = error
     while not all(other.done() for other in others):
         try:
             wait(others)
-        except KeyboardInterrupt as error:  # while it waits; the others go on in the caller's arrays
+        except KeyboardInterrupt as error:
             interruption = error
     if interruption is not None:
         raise interruption
