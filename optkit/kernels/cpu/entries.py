@@ -12,6 +12,7 @@ from .memory import bits, load, opened, pointer, store, take
 from .subproblem import ahead, listed, portion, renew, unpack
 
 LARGE = 1e38
+"""In the place of any larger metric, in either dtype."""
 
 
 @njit(**INNER)

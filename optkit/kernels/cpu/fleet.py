@@ -12,7 +12,7 @@ from optkit.kernels.base import Task
 from optkit.kernels.plan import Plan
 
 from .recipes import Cohort, Form, Reach, Recipe, numbers, recipe
-from .running import Arrays, Batch, Outcome, sizes
+from .running import Arrays, Batch, Outcome, addresses, sizes
 
 
 class Fleet:
@@ -34,7 +34,7 @@ class Fleet:
             self._kind.append(kinds.setdefault((self.cohort[-1], task.w.shape, task.w.stride()), len(kinds)))
         self._kinds = list(kinds)
         self.leaders = [self.cohort.index(c) for c in range(len(cohorts))]
-        self._arrays = Arrays.of(tasks[0].w.dtype, [_addresses(task) for task in tasks], len(cohorts))
+        self._arrays = Arrays.of(tasks[0].w.dtype, [addresses(task, task.theta) for task in tasks], len(cohorts))
         self._arrays.tensors[:, 7] = self.cohort
         self._lengths = tuple(task.w.numel() for task in tasks)
         self._thetas = [-1 if task.theta is None else task.theta.numel() for task in tasks]
@@ -109,10 +109,3 @@ class Fleet:
             for theta, kind in zip(self._thetas, self._kind, strict=True)
         )
         self._fits = known and not any(each.bends for each in recipes)
-
-
-def _addresses(task: Task) -> list[int]:
-    """Of w, anchor, grad, m, u, top and theta; 0 where there is none."""
-    state, squares = task.state, [*task.state.preconditioner, None, None][:2]
-    arrays = task.w, state.anchor, task.grad, state.estimator[0], *squares, task.theta
-    return [0 if array is None else array.data_ptr() for array in arrays]

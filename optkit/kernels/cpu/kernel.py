@@ -19,7 +19,7 @@ from optkit.kernels.plan import LIMIT, Plan
 from .fleet import Fleet
 from .jobs import stretches
 from .recipes import Cohort, Flags, Form, Reach, Recipe, numbers, recipe
-from .running import Arrays, Batch, Outcome, Work, sizes
+from .running import Arrays, Batch, Outcome, Work, addresses, sizes
 
 
 class Step(NamedTuple):
@@ -38,19 +38,6 @@ class Step(NamedTuple):
         if p is None:
             p = plans[cohort] = cohort.plan()
         return cls(task, p, recipe(Form.of(p), psi, tuple(w.shape), w.stride()))
-
-    def addresses(self) -> list[int]:
-        """Of w, anchor, grad, m, u and top."""
-        w, grad, anchor, squares = self.task.w, self.task.grad, self.task.state.anchor, self.task.state.preconditioner
-        first = [w.data_ptr(), 0 if anchor is None else anchor.data_ptr(), grad.data_ptr()]
-        found = [
-            *first,
-            self.task.state.estimator[0].data_ptr(),
-            *(a.data_ptr() for a in squares if a is not None),
-            0,
-            0,
-        ]
-        return found[:6]
 
     def taken(self, theta: Tensor | None, iterations: int, residual: float | Tensor, converged: bool | Tensor) -> Taken:
         """The outcome."""
@@ -144,8 +131,8 @@ def _loop(steps: list[Step], dtype: torch.dtype, flags: Flags) -> list[Taken]:
 
 def _arrays(steps: list[Step], thetas: Sequence[Tensor | None], dtype: torch.dtype) -> Arrays:
     """With a plan for each."""
-    addresses = [(*s.addresses(), 0 if t is None else t.data_ptr()) for s, t in zip(steps, thetas, strict=True)]
-    arrays = Arrays.of(dtype, addresses, len(steps))
+    rows = [addresses(step.task, theta) for step, theta in zip(steps, thetas, strict=True)]
+    arrays = Arrays.of(dtype, rows, len(steps))
     arrays.tensors[:, 7] = range(len(steps))
     arrays.penalties[:] = [step.recipe.numbers for step in steps]
     arrays.plans[:] = [numbers(step.plan, step.task.maximize, dtype) for step in steps]

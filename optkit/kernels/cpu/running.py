@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from optkit.kernels.base import Task
 
 from .caching import compiled
 from .jobs import FOUND, PANELS, PENALTY, PLAN, RESULT, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
@@ -37,6 +40,13 @@ class Arrays(NamedTuple):
         tensors = np.zeros((len(addresses), TENSOR), np.int64)
         tensors[:, :7] = addresses
         return cls(dtype, tensors, np.zeros((len(addresses), PENALTY)), np.zeros((plans, PLAN)))
+
+
+def addresses(task: Task, theta: Tensor | None) -> list[int]:
+    """Of w, anchor, grad, m, u, top and theta; 0 where there is none."""
+    state, squares = task.state, [*task.state.preconditioner, None, None][:2]
+    arrays = task.w, state.anchor, task.grad, state.estimator[0], *squares, theta
+    return [0 if array is None else array.data_ptr() for array in arrays]
 
 
 class Work:
