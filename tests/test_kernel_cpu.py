@@ -166,7 +166,8 @@ def test_an_interruption_waits_for_all_threads(seconds: float, monkeypatch: pyte
     if not hasattr(signal, "pthread_kill"):
         pytest.skip("needs signal.pthread_kill, which Windows lacks")
     monkeypatch.setattr(threads, "_team", lambda: None)
-    function, counters = threads.FUNCTION(working.address), np.zeros(2, np.int64)
+    address: Any = working.address
+    function, counters = threads.FUNCTION(address), np.zeros(2, np.int64)
     threads.everywhere(function, counters.ctypes.data, 2)
     counters[:] = 0
     threading.Timer(seconds, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
