@@ -71,6 +71,21 @@ def test_what_is_known_of_subproblems_is_that_of_the_same_step_taken_anew(make: 
 
 
 @METHODS
+def test_what_is_known_does_not_depend_on_when_it_is_asked_for(make: Callable[..., Any]) -> None:
+    known = []
+    for often in (True, False):
+        walk = Walk(make)
+        for left_out in [(), (), (), (0,), (0, 2), ()]:
+            walk.step(left_out)
+            if often:
+                walk.optimizer.certificate()
+            if left_out:  # what is known of the others is from the steps before
+                known.append(dict(enumerate(walk.optimizer.tally.residuals[p] for p in walk.parameters)))
+        known.append(walk.optimizer.certificate())
+    assert known[:3] == known[3:]
+
+
+@METHODS
 def test_a_refused_step_does_not_touch_what_is_known_of_the_last(make: Callable[..., Any]) -> None:
     walk = Walk(make)
     for _ in range(3):
