@@ -182,3 +182,13 @@ def test_no_gradient_is_kept() -> None:
     walk.step()
     walk.step()
     assert alive() is None
+
+
+def test_thresholds_whose_inverse_squares_leave_the_range_of_float64_are_for_the_parts() -> None:
+    """At such an lr nothing moves."""
+    walk = Walk(ProxSGD)
+    walk.set(lr=1e-160)
+    before = [p.detach().clone() for p in walk.parameters[:2]]
+    for _ in range(3):
+        walk.step()
+    torch.testing.assert_close(walk.parameters[:2], before)
