@@ -7,8 +7,9 @@ import numpy as np
 from numba import njit
 
 from .functions import FAST, INNER, STRICT, inverse, metric, prox
-from .jobs import FOUND, JOB, PLAN, RESULT, TENSOR
+from .jobs import FOUND, PLAN, RESULT, TENSOR
 from .memory import bits, load, opened, pointer, store, take
+from .shares import following, numbered
 from .subproblem import ahead, listed, portion, renew, unpack
 
 LARGE = 1e38
@@ -72,12 +73,13 @@ def entries(dtype, flags):
 
     def loop(table):
         memory = opened(table)
-        n = take(memory.counters, JOB)
-        while n < memory.count:
+        me = numbered(memory)
+        turn, n = following(0, me, memory)
+        while n >= 0:
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
             stretch(job.length, at, k, dtype.type(1), flags)
-            n = take(memory.counters, JOB)
+            turn, n = following(turn, me, memory)
 
     return loop
 
@@ -89,8 +91,9 @@ def largest(dtype, flags):
 
     def loop(table):
         memory = opened(table)
-        n = take(memory.counters, JOB)
-        while n < memory.count:
+        me = numbered(memory)
+        turn, n = following(0, me, memory)
+        while n >= 0:
             job = listed(n, memory)
             tensor = TENSOR * job.task
             grad_ = pointer(load(memory.tensors, tensor + 2), job.offset, integer, "grad")
@@ -98,7 +101,7 @@ def largest(dtype, flags):
             store(memory.results, RESULT * job.panel, found)
             if not found < load(memory.plans, PLAN * load(memory.tensors, tensor + 7) + 11):
                 take(memory.counters, FOUND)
-            n = take(memory.counters, JOB)
+            turn, n = following(turn, me, memory)
 
     return loop
 
@@ -108,11 +111,12 @@ def least(dtype, flags):
 
     def loop(table):
         memory = opened(table)
-        n = take(memory.counters, JOB)
-        while n < memory.count:
+        me = numbered(memory)
+        turn, n = following(0, me, memory)
+        while n >= 0:
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
             store(memory.results, RESULT * job.panel, smallest(job.length, at, k, dtype.type(LARGE), flags))
-            n = take(memory.counters, JOB)
+            turn, n = following(turn, me, memory)
 
     return loop

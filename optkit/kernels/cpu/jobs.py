@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +23,9 @@ THIN, PIECES = 64, 2
 """Rows of a piece of a panel, at least, and pieces for each thread, at most."""
 SHARED, SUMS = 2, 5
 """Lines of a board, where the pieces of a panel meet: for all of them, and for each."""
-JOB, THREAD, FOUND, PANELS = 0, 1, 2, 8
-"""Places of the counters: of jobs that were taken, of threads, of what the caller looks for, and from where on there is
-one for each panel."""
+FOUND, APART = 0, 8
+"""Places of the counters: of what the caller looks for, and how far those lie apart that several threads often ask for,
+each in a line of the cache: one for each number of a thread, one for each share of jobs, and one for each panel."""
 
 
 class Geometry(NamedTuple):
@@ -113,30 +114,59 @@ WIDTH, TENSOR, PENALTY, PLAN, RESULT = len(Job._fields), 8, 3, 12, 3
 
 @dataclass(frozen=True, eq=False)
 class Jobs:
-    """The jobs of a list of tensors, the longest panel first.
+    """The jobs of a list of tensors, in rounds: those of a round may be done in any order, those of the next come later.
 
-    rows: one a Job;  widest: the longest length;  panels: how many;  board: numbers on all boards.
+    rows: one a Job;  shares: (rounds, threads + 1), where the share of each thread in a round begins, and the round
+    ends;  widest: the longest length;  panels: how many;  board: numbers on all boards.
     """
 
     rows: np.ndarray
+    shares: np.ndarray
     widest: int
     panels: int
     board: int
 
     @classmethod
-    def of(cls, panels: list[tuple[int, Panel]]) -> Jobs:
-        """panels: with the place of the tensor in the list."""
-        rows, board = [], 0
-        for number, (task, panel) in enumerate(sorted(panels, key=lambda each: -each[1].rows * each[1].length)):
-            passes = (0, 1) if panel.pieces > 1 else (0,)
-            rows += [
-                Job(task, *panel[:6], number, piece, panel.pieces, second, board)
-                for second in passes
-                for piece in range(panel.pieces)[:: -1 if second else 1]  # what was read last is still near
-            ]
+    def of(cls, panels: list[tuple[int, Panel]], threads: int) -> Jobs:
+        """A round for each pass over a panel in pieces, then one for all whole panels.
+
+        Each thread begins with jobs that lie side by side, the same ones in each step and about the same ones in either
+        pass: what it left in its caches is often far from those of the others. panels: with the place of the tensor in
+        the list.
+        """
+        rows: list[Job] = []
+        shares: list[list[int]] = []
+
+        def enter(round_: list[list[Job]]) -> None:
+            """round_: the jobs of each thread."""
+            shares.append(np.cumsum([len(rows), *map(len, round_)]).tolist())
+            rows.extend(job for share in round_ for job in share)
+
+        threads = max(1, min(threads, sum(panel.pieces for _, panel in panels)))
+        board, done = 0, 0
+        cut_up = [each for each in panels if each[1].pieces > 1]
+        for n, (task, panel) in enumerate(cut_up):
+            ends = [panel.pieces * t // threads for t in range(threads + 1)]
+            jobs = [Job(task, *panel[:6], n, i, panel.pieces, 0, board) for i in range(panel.pieces)]
+            parts = [jobs[begin:end] for begin, end in pairwise(ends)]
+            enter(parts)
+            enter([[job._replace(second=1) for job in part[::-1]] for part in parts])  # what was read last is near
             board += panel.board
+        whole = [each for each in panels if each[1].pieces == 1]
+        size = sum(panel.rows * panel.length for _, panel in whole)
+        last: list[list[Job]] = [[] for _ in range(threads)]
+        for n, (task, panel) in enumerate(whole, len(cut_up)):
+            own = panel.rows * panel.length
+            last[(2 * done + own) * threads // (2 * size)].append(Job(task, *panel[:6], n, 0, 1, 0, 0))
+            done += own
+        enter([sorted(share, key=lambda job: -job.rows * job.length) for share in last])
         table = np.array(rows, dtype=np.int64).reshape(-1, WIDTH)
-        return cls(table, int(table[:, 5].max(initial=1)), len(panels), board)
+        return cls(table, np.array(shares, np.int64), int(table[:, 5].max(initial=1)), len(panels), board)
+
+    @property
+    def threads(self) -> int:
+        """For how many they are, at most."""
+        return self.shares.shape[1] - 1
 
     @property
     def tasks(self) -> np.ndarray:
@@ -161,7 +191,7 @@ def cut(geometries: tuple[Geometry, ...], threads: int) -> Jobs:
     ones narrower than NARROWEST: threads may remain without work.
     """
     share = max(1, sum(math.prod(g.shape) for g in geometries) // (PIECES * threads))
-    return Jobs.of([(i, panel) for i, g in enumerate(geometries) for panel in g.panels(share, threads)])
+    return Jobs.of([(i, panel) for i, g in enumerate(geometries) for panel in g.panels(share, threads)], threads)
 
 
 @lru_cache(maxsize=256)

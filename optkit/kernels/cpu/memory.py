@@ -51,7 +51,9 @@ ROLES = (
     "counter",
 )
 """Arrays of different roles share no memory."""
-Memory = namedtuple("Memory", "jobs count tensors penalties plans results counters boards scratch width")
+Memory = namedtuple(
+    "Memory", "jobs shares rounds threads number tensors penalties plans results counters boards scratch width"
+)
 """What a loop is given; see running.py."""
 LINE, AHEAD = 64, 4096
 """Bytes of a line of the cache, and how far ahead of a loop lines are fetched: half as far and four times as far did as
@@ -149,16 +151,31 @@ def opened(table: Any) -> Any:
     at = pointer(table, 0, np.int64, "table")
     return Memory(
         pointer(load(at, 0), 0, np.int64, "table"),
-        load(at, 1),
-        pointer(load(at, 2), 0, np.int64, "table"),
-        pointer(load(at, 3), 0, np.float64, "table"),
-        pointer(load(at, 4), 0, np.float64, "table"),
-        pointer(load(at, 5), 0, np.float64, "result"),
-        pointer(load(at, 6), 0, np.int64, "counter"),
-        load(at, 7),
-        load(at, 8),
-        load(at, 9),
+        pointer(load(at, 1), 0, np.int64, "table"),
+        load(at, 2),
+        load(at, 3),
+        load(at, 4),
+        pointer(load(at, 5), 0, np.int64, "table"),
+        pointer(load(at, 6), 0, np.float64, "table"),
+        pointer(load(at, 7), 0, np.float64, "table"),
+        pointer(load(at, 8), 0, np.float64, "result"),
+        pointer(load(at, 9), 0, np.int64, "counter"),
+        load(at, 10),
+        load(at, 11),
+        load(at, 12),
     )
+
+
+@_intrinsic
+def called(typingctx: Any, address: Any) -> Any:
+    """What the function of no arguments at this address returns, a C int."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        found = builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
+        return builder.sext(found, cgutils.intp_t)
+
+    return types.intp(types.intp), codegen
 
 
 @_intrinsic

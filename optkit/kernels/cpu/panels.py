@@ -19,10 +19,11 @@ from numba import njit
 
 from .columns import OWN, average, columns, spread, take_moments, totals
 from .functions import STRICT
-from .jobs import JOB, PANELS, RESULT, SHARED, SUMS, THREAD
+from .jobs import RESULT, SHARED, SUMS
 from .memory import load, look, opened, pause, pointer, store, take
 from .newton import sharp
 from .recipes import ENOUGH, SOUGHT
+from .shares import following, numbered, progress
 from .subproblem import PASSES, listed, missed, refine, report, step, unpack
 
 FEW = 16
@@ -116,22 +117,23 @@ def panels(dtype, flags):
 
     def loop(table):
         memory = opened(table)
-        done, line = memory.counters, memory.width
-        own = memory.scratch + take(done, THREAD) * (OWN + SHARED + SUMS) * line
+        done, line, me, turn = memory.counters, memory.width, numbered(memory), 0
+        own = memory.scratch + me * (OWN + SHARED + SUMS) * line
         to = columns(own, line, dtype)
         while True:
-            n = take(done, JOB)
-            if n >= memory.count:
+            turn, n = following(turn, me, memory)
+            if n < 0:
                 return
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
             panel, rows, stride, length, run, pieces = job.panel, job.rows, job.stride, job.length, job.run, job.pieces
+            counter = progress(panel, memory)
             groups, begin, end = length // run, rows * job.piece // pieces, rows * (job.piece + 1) // pieces
             shared, apart = (own + OWN * line, line) if pieces == 1 else (memory.boards + 8 * job.board, 8 * length)
             first = shared + SHARED * apart
             total = totals(shared, first + SUMS * job.piece * apart, apart)
             if job.second:
-                while look(done, PANELS + panel) <= pieces:
+                while look(done, counter) <= pieces:
                     pause()
                 for j in range(groups):
                     spread(j, run, load(total.theta, j), load(total.open, j) < 0, to, k, flags)
@@ -140,7 +142,7 @@ def panels(dtype, flags):
                     spread(j, run, float(load(at.theta, j)), False, to, k, flags)
                 take_moments(groups, begin, end, stride, run, at, to, k, total, True, flags)
                 if pieces > 1:
-                    if take(done, PANELS + panel) < pieces - 1:
+                    if take(done, counter) < pieces - 1:
                         continue
                     total = totals(shared, first, apart)
                     collect(length, groups, pieces, total, pointer(first, 0, np.float64, "board"))
@@ -149,11 +151,11 @@ def panels(dtype, flags):
                 for j in range(groups):
                     store(at.theta, j, load(total.theta, j))
                 if pieces > 1:
-                    take(done, PANELS + panel)
+                    take(done, counter)
                     continue
             average(groups, begin, end, stride, run, at, to, k, total, flags)
             if pieces > 1:
-                if take(done, PANELS + panel) < 2 * pieces:
+                if take(done, counter) < 2 * pieces:
                     continue
                 total = totals(shared, first, apart)
                 collect(length, groups, pieces, total, pointer(first, 0, np.float64, "board"))

@@ -12,9 +12,9 @@ from torch import Tensor
 from optkit.kernels.base import Task
 
 from .caching import compiled
-from .jobs import FOUND, PANELS, PENALTY, PLAN, RESULT, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
+from .jobs import APART, FOUND, PENALTY, PLAN, RESULT, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
 from .recipes import ENOUGH, Flags
-from .threads import FUNCTION, everywhere
+from .threads import FUNCTION, everywhere, number
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 PAGE, STAGGER = 512, 40
@@ -54,19 +54,20 @@ class Work:
     loop has to say of it."""
 
     def __init__(self, make: Callable[..., Any], jobs: Jobs, arrays: Arrays, flags: Flags | None) -> None:
-        self._threads = max(1, min(torch.get_num_threads(), len(jobs.rows)))
+        self._threads, rounds = jobs.threads, len(jobs.shares)
         self._tasks, self.results = jobs.tasks, np.zeros((jobs.panels, RESULT))
-        self._counters = np.zeros(PANELS + jobs.panels, np.int64)
+        self._counters = np.zeros(APART * (1 + (1 + rounds) * jobs.threads + jobs.panels), np.int64)
         lines = 0
         if flags is not None and flags.grouped is True:
             from .columns import OWN
 
             lines = OWN + SHARED + SUMS
         scratch = np.empty((self._threads * lines, -(-jobs.widest // PAGE) * PAGE + STAGGER))
-        self._kept = jobs.rows, *arrays[1:], self.results, self._counters, np.empty(jobs.board), scratch
-        first, *others = (each.ctypes.data for each in self._kept)
+        self._kept = jobs.rows, jobs.shares, *arrays[1:], self.results, self._counters, np.empty(jobs.board), scratch
+        rows, shares, *others = (each.ctypes.data for each in self._kept)
         # as memory.opened reads it
-        self._table = np.array([first, len(jobs.rows), *others, scratch.strides[0]], np.int64)
+        table = [rows, shares, rounds, jobs.threads, number(), *others, scratch.strides[0]]
+        self._table = np.array(table, np.int64)
         self._place = self._table.ctypes.data
         self._loop = FUNCTION(compiled(make, NUMPY[arrays.dtype], flags).address)
 

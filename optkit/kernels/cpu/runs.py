@@ -9,9 +9,9 @@ from __future__ import annotations
 from numba import njit
 
 from .functions import STRICT, SUMS
-from .jobs import JOB
-from .memory import load, opened, store, take
+from .memory import load, opened, store
 from .recipes import ENOUGH, SOUGHT
+from .shares import following, numbered
 from .subproblem import PASSES, listed, missed, move, quotient, refine, report, step, unpack, weigh
 
 CHUNK = 4096
@@ -104,12 +104,13 @@ def runs(dtype, flags):
 
     def loop(table):
         memory = opened(table)
-        n = take(memory.counters, JOB)
-        while n < memory.count:
+        me = numbered(memory)
+        turn, n = following(0, me, memory)
+        while n >= 0:
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
             found = neighbours(job.length // job.run, job.run, at, k, dtype, tolerance, flags)
             report(job.panel, *found, enough, memory)
-            n = take(memory.counters, JOB)
+            turn, n = following(turn, me, memory)
 
     return loop

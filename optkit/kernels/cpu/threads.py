@@ -29,6 +29,13 @@ def _team() -> Any:
     return parallel
 
 
+@cache
+def number() -> int:
+    """The address of the function that says the number of a thread in the team; 0 where there is none."""
+    function = getattr(ctypes.CDLL(None), "omp_get_thread_num", None) if _team() is not None else None
+    return 0 if function is None else ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
 @lru_cache(maxsize=1)  # a pool of another size goes, and its threads end
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="optkit")
