@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from .functions import FAST, INNER, STRICT
-from .memory import load, pointer, store
+from .memory import AHEAD, load, per_line, pointer, store
 from .subproblem import ahead, move, portion, quotient, weigh
 
 BLOCK = 64
@@ -41,6 +41,13 @@ def add(n, c, at, to, k, update, flags):
         store(to.m3, c, load(to.m3, c) + q * x)
 
 
+@njit(**INNER)
+def later(c, stride, length, at):
+    """How far it is from an entry in column c to the one that is AHEAD lines later in the panel."""
+    rows, columns = divmod(AHEAD * per_line(at.m), length)
+    return rows * stride + columns if c + columns < length else (rows + 1) * stride + columns - length
+
+
 @njit(**FAST)
 def accumulate(i0, i1, stride, length, at, to, k, update, flags):
     """Add the rows i0 <= i < i1 to the moments of the columns; with `update` the sums are brought up to date first."""
@@ -48,7 +55,7 @@ def accumulate(i0, i1, stride, length, at, to, k, update, flags):
     whole = length // some * some
     for i in range(i0, i1):
         for c0 in range(0, whole, some):
-            ahead(i * stride + c0, at, update, None, flags)
+            ahead(i * stride + c0 + later(c0, stride, length, at), at, update, None, flags)
             for c in range(c0, c0 + some):
                 add(i * stride + c, c, at, to, k, update, flags)
         for c in range(whole, min(whole + some - 1, length)):  # so few that LLVM masks lanes
@@ -71,7 +78,7 @@ def write(i0, i1, stride, length, at, to, k, flags):
     whole = length // some * some
     for i in range(i0, i1):
         for c0 in range(0, whole, some):
-            ahead(i * stride + c0, at, None, True, flags)
+            ahead(i * stride + c0 + later(c0, stride, length, at), at, None, True, flags)
             for c in range(c0, c0 + some):
                 put(i * stride + c, c, rest, at, to, k, flags)
         for c in range(whole, min(whole + some - 1, length)):  # so few that LLVM masks lanes

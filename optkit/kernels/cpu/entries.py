@@ -8,7 +8,7 @@ from numba import njit
 
 from .functions import FAST, INNER, STRICT, inverse, metric, prox
 from .jobs import FOUND, PLAN, RESULT, TENSOR
-from .memory import bits, load, opened, pointer, store, take
+from .memory import AHEAD, bits, load, opened, per_line, pointer, store, take
 from .shares import following, numbered
 from .subproblem import ahead, listed, portion, renew, unpack
 
@@ -31,10 +31,10 @@ def entry(n, at, k, one, flags):
 @njit(**FAST)
 def stretch(length, at, k, one, flags):
     """One stretch of entries."""
-    some = portion(flags)
+    some, far = portion(flags), AHEAD * per_line(at.m)
     whole = length // some * some
     for first in range(0, whole, some):
-        ahead(first, at, True, True, flags)
+        ahead(first + far, at, True, True, flags)
         for n in range(first, first + some):
             entry(n, at, k, one, flags)
     for n in range(whole, min(whole + some - 1, length)):  # so few that LLVM masks lanes

@@ -55,9 +55,9 @@ Memory = namedtuple(
     "Memory", "jobs shares rounds threads number tensors penalties plans results counters boards scratch width"
 )
 """What a loop is given; see running.py."""
-LINE, AHEAD = 64, 4096
-"""Bytes of a line of the cache, and how far ahead of a loop lines are fetched: half as far and four times as far did as
-well, an eighth was too near."""
+LINE, AHEAD = 64, 32
+"""Bytes of a line of the cache, and how many lines ahead of a loop they are fetched: twice as far does about as well,
+half as far is too near."""
 
 
 class Pointer(types.CPointer):
@@ -131,15 +131,13 @@ def per_line(typingctx: Any, p: Any) -> Any:
 
 @_intrinsic
 def fetch(typingctx: Any, p: Any, i: Any) -> Any:
-    """Begin to read what lies AHEAD of p[i], if there is anything, into the second cache: what the processor fetches by
-    itself ends with each page of memory, and lines on their way to the first cache would keep others from it."""
+    """Begin to read p[i], if there is anything: what the processor fetches by itself ends with each page of memory."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *3 * [cgutils.int32_t]])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         place = builder.bitcast(builder.gep(args[0], [args[1]]), cgutils.voidptr_t)
-        place = builder.gep(place, [ir.Constant(cgutils.intp_t, AHEAD)])
-        builder.call(prefetch, [place, *(ir.Constant(cgutils.int32_t, n) for n in (0, 2, 1))])  # to read, near, data
+        builder.call(prefetch, [place, *(ir.Constant(cgutils.int32_t, n) for n in (0, 3, 1))])  # to read, near, data
         return context.get_dummy_value()
 
     return types.void(p, types.intp), codegen

@@ -110,7 +110,7 @@ def portion(flags):
 
 @njit(**INNER)
 def ahead(n, at, update, write, flags):
-    """Fetch what the loop at the portion from entry n on is to read later.
+    """Fetch what the loop is to read later, in the portion from entry n on.
 
     update, write: whether it brings the sums up to date, and whether it writes w.
     """
