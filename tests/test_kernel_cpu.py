@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from typing import Any
 from unittest import mock
 
@@ -23,12 +25,28 @@ pytest.importorskip("numba")
 from numba import cfunc, types
 
 from optkit.kernels.cpu import running, threads
-from optkit.kernels.cpu.jobs import NARROWEST, PIECES, SHARED, SUMS, THIN, WIDEST, Geometry, Job, Jobs, cut
-from optkit.kernels.cpu.memory import pointer, take
+from optkit.kernels.cpu.jobs import (
+    NARROWEST,
+    PIECES,
+    RESULT,
+    SHARED,
+    STRETCH,
+    SUMS,
+    THIN,
+    WIDEST,
+    Geometry,
+    Job,
+    Jobs,
+    cut,
+    stretches,
+)
+from optkit.kernels.cpu.memory import opened, pointer, store, take
 from optkit.kernels.cpu.newton import cheap, following, sharp
+from optkit.kernels.cpu.running import Arrays, Work
+from optkit.kernels.cpu.shares import next_job, numbered
 from optkit.kernels.layout import layout
 from optkit.regularizers import GroupLasso
-from optkit.torch import ProxSGD
+from optkit.torch import RAMDA, ProxSGD
 
 bisect: Any = optimize.bisect  # whose stub returns more than a number
 
@@ -158,6 +176,66 @@ def working(table: int) -> None:
     counters = pointer(table, 0, np.int64, "counter")
     usleep(600000 if take(counters, 0) else 200000)
     take(counters, 1)
+
+
+def noting(table: int) -> None:
+    """The results say who did each job, after 20 ms."""
+    memory = opened(table)
+    me = numbered(memory)
+    turn, n = next_job(0, me, memory)
+    while n >= 0:
+        usleep(20000)
+        store(memory.results, RESULT * n, 1 + me)
+        turn, n = next_job(turn, me, memory)
+
+
+@pytest.mark.parametrize("team", [True, False])
+def test_each_thread_does_its_own_share_and_then_what_others_leave(
+    team: bool, two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With threads that number themselves as they come, it is only known that all is done once."""
+    if not team:
+        monkeypatch.setattr(threads, "_team", lambda: None)
+        monkeypatch.setattr(running, "number", lambda: 0)
+    elif threads.number() == 0:
+        pytest.skip("needs OpenMP: elsewhere threads have the numbers as they come")
+    arrays = Arrays.of(torch.float32, [[0] * 7], 1)
+    work = Work(lambda dtype, flags: noting, stretches((6 * STRETCH,), 2), arrays, None)
+    for _ in range(3):
+        work.results[:] = 0
+        work()
+        did = work.results[:, 0].tolist()
+        assert did == [1, 1, 1, 2, 2, 2] if team else set(did) == {1, 2}
+    monkeypatch.setattr(running, "everywhere", lambda function, data, _: function(data))  # one of the two is not there
+    work.results[:] = 0
+    work()
+    assert len(set(work.results[:, 0])) == 1 and work.results[0, 0] > 0
+
+
+@pytest.mark.parametrize("number", ["getpid", "rand", None])
+def test_threads_of_equal_numbers_or_fewer_threads_do_all_the_same(
+    number: str | None, two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those whose jobs wait for each other, in whatever number they come."""
+    library = ctypes.CDLL(None) if sys.platform != "win32" else None
+    if library is None:
+        pytest.skip("needs a C library that the process shares")
+    address = None if number is None else ctypes.cast(getattr(library, number), ctypes.c_void_p).value
+
+    def steps() -> torch.Tensor:
+        w = torch.nn.Parameter(torch.ones(2 * THIN * PIECES, 1000))
+        optimizer = RAMDA([w], lr=0.1, regularizer=GroupLasso(0.1, axes=0), kernel="numba")
+        for seed in range(3):
+            w.grad = torch.randn(w.shape, generator=torch.Generator().manual_seed(seed))
+            optimizer.step()
+        return w.detach()
+
+    expected = steps()
+    if address is None:
+        monkeypatch.setattr(running, "everywhere", lambda function, data, _: function(data))
+    else:
+        monkeypatch.setattr(running, "number", lambda: address)
+    assert torch.equal(steps(), expected)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.4])
@@ -299,10 +377,7 @@ def test_the_jobs_cover_each_entry_once_and_whole_groups(several: list[Geometry]
 
 @given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
 @settings(deadline=None)
-def test_the_pieces_of_a_panel_have_a_board_and_none_waits_for_a_later_one(
-    several: list[Geometry], threads: int
-) -> None:
-    """Jobs are begun in their order: who waits for the first pass must come after all of its jobs."""
+def test_the_pieces_of_a_panel_have_a_board_of_their_own(several: list[Geometry], threads: int) -> None:
     jobs = cut(tuple(several), threads)
     boards = np.zeros(jobs.board, int)
     for number in range(jobs.panels):
@@ -310,10 +385,37 @@ def test_the_pieces_of_a_panel_have_a_board_and_none_waits_for_a_later_one(
         assert len({job._replace(piece=0, second=0) for job in mine}) == 1
         length, pieces, board = mine[0].length, mine[0].pieces, mine[0].board
         passes = [(second, piece) for second in (range(2) if pieces > 1 else range(1)) for piece in range(pieces)]
-        found = [(job.second, job.piece) for job in mine]
-        assert sorted(found) == passes and [each[0] for each in found] == [each[0] for each in passes]
+        assert sorted((job.second, job.piece) for job in mine) == passes
         boards[board : board + (SHARED + SUMS * pieces) * length * (pieces > 1)] += 1
     assert np.all(boards == 1)
+
+
+@given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))
+@settings(deadline=None)
+def test_no_job_waits_for_one_of_its_own_round_and_shares_are_fair(several: list[Geometry], threads: int) -> None:
+    """Who waits for the first pass over a panel must come in a later round than all of it: whoever else is late, or
+    never comes, all jobs of the rounds before were begun."""
+    jobs = cut(tuple(several), threads)
+    rows, shares = listed(jobs), jobs.shares
+    assert shares.shape[1] == jobs.threads + 1 <= threads + 1 and jobs.threads <= max(1, len(rows))
+    assert np.all(np.diff(shares.ravel()) >= 0) and shares[0, 0] == 0 and shares[-1, -1] == len(rows)
+    assert np.array_equal(shares[1:, 0], shares[:-1, -1])
+    began: dict[int, list[tuple[int, int]]] = {}
+    for number, begins in enumerate(shares):
+        own = [rows[i:j] for i, j in zip(begins, begins[1:], strict=False)]
+        assert len({job.second for share in own for job in share}) <= 1
+        sizes = [[job.size for job in share] for share in own]
+        most, total = max(map(max, filter(None, sizes)), default=0), sum(map(sum, sizes))
+        assert all(abs(sum(size) - total / jobs.threads) <= most for size in sizes)
+        for thread, share in enumerate(own):
+            for job in share:
+                began.setdefault(job.panel, []).append((number, thread))
+    for panel, found in began.items():
+        mine = listed(jobs, panel=panel)
+        first, second = found[: mine[0].pieces], found[mine[0].pieces :]
+        assert {number for number, _ in first} == {found[0][0]}
+        assert {number for number, _ in second} <= {found[0][0] + 1}
+        assert not second or Counter(t for _, t in first) == Counter(t for _, t in second)  # of the same threads
 
 
 @given(geometries(), st.sampled_from([1, 2, 5, 16, 64]))

@@ -9,7 +9,7 @@ from numba import njit
 from .functions import FAST, INNER, STRICT, inverse, metric, prox
 from .jobs import FOUND, PLAN, RESULT, TENSOR
 from .memory import AHEAD, bits, load, opened, per_line, pointer, store, take
-from .shares import following, numbered
+from .shares import next_job, numbered
 from .subproblem import ahead, listed, portion, renew, unpack
 
 LARGE = 1e38
@@ -74,12 +74,12 @@ def entries(dtype, flags):
     def loop(table):
         memory = opened(table)
         me = numbered(memory)
-        turn, n = following(0, me, memory)
+        turn, n = next_job(0, me, memory)
         while n >= 0:
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
             stretch(job.length, at, k, dtype.type(1), flags)
-            turn, n = following(turn, me, memory)
+            turn, n = next_job(turn, me, memory)
 
     return loop
 
@@ -92,7 +92,7 @@ def largest(dtype, flags):
     def loop(table):
         memory = opened(table)
         me = numbered(memory)
-        turn, n = following(0, me, memory)
+        turn, n = next_job(0, me, memory)
         while n >= 0:
             job = listed(n, memory)
             tensor = TENSOR * job.task
@@ -101,7 +101,7 @@ def largest(dtype, flags):
             store(memory.results, RESULT * job.panel, found)
             if not found < load(memory.plans, PLAN * load(memory.tensors, tensor + 7) + 11):
                 take(memory.counters, FOUND)
-            turn, n = following(turn, me, memory)
+            turn, n = next_job(turn, me, memory)
 
     return loop
 
@@ -112,11 +112,11 @@ def least(dtype, flags):
     def loop(table):
         memory = opened(table)
         me = numbered(memory)
-        turn, n = following(0, me, memory)
+        turn, n = next_job(0, me, memory)
         while n >= 0:
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
             store(memory.results, RESULT * job.panel, smallest(job.length, at, k, dtype.type(LARGE), flags))
-            turn, n = following(turn, me, memory)
+            turn, n = next_job(turn, me, memory)
 
     return loop

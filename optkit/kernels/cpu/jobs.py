@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +106,11 @@ class Job(NamedTuple):
     second: int
     board: int
 
+    @property
+    def size(self) -> int:
+        """Entries of the panel."""
+        return self.rows * self.length
+
 
 WIDTH, TENSOR, PENALTY, PLAN, RESULT = len(Job._fields), 8, 3, 12, 3
 """Numbers in a row of the tables of jobs, of tensors, penalties and plans (see running.py), and of results."""
@@ -114,10 +118,11 @@ WIDTH, TENSOR, PENALTY, PLAN, RESULT = len(Job._fields), 8, 3, 12, 3
 
 @dataclass(frozen=True, eq=False)
 class Jobs:
-    """The jobs of a list of tensors, in rounds: those of a round may be done in any order, those of the next come later.
+    """The jobs of a list of tensors, in rounds: those of one may be done in any order, and begin before those of the
+    next.
 
-    rows: one a Job;  shares: (rounds, threads + 1), where the share of each thread in a round begins, and the round
-    ends;  widest: the longest length;  panels: how many;  board: numbers on all boards.
+    rows: one a Job;  shares: (rounds, threads + 1), the jobs with which the share of each thread begins, and the end of
+    the round;  widest: the longest length;  panels: how many;  board: numbers on all boards.
     """
 
     rows: np.ndarray
@@ -130,38 +135,25 @@ class Jobs:
     def of(cls, panels: list[tuple[int, Panel]], threads: int) -> Jobs:
         """A round for each pass over a panel in pieces, then one for all whole panels.
 
-        Each thread begins with jobs that lie side by side, the same ones in each step and about the same ones in either
-        pass: what it left in its caches is often far from those of the others. panels: with the place of the tensor in
-        the list.
+        panels: with the place of the tensor in the list.
         """
-        rows: list[Job] = []
-        shares: list[list[int]] = []
-
-        def enter(round_: list[list[Job]]) -> None:
-            """round_: the jobs of each thread."""
-            shares.append(np.cumsum([len(rows), *map(len, round_)]).tolist())
-            rows.extend(job for share in round_ for job in share)
-
         threads = max(1, min(threads, sum(panel.pieces for _, panel in panels)))
-        board, done = 0, 0
-        cut_up = [each for each in panels if each[1].pieces > 1]
-        for n, (task, panel) in enumerate(cut_up):
-            ends = [panel.pieces * t // threads for t in range(threads + 1)]
-            jobs = [Job(task, *panel[:6], n, i, panel.pieces, 0, board) for i in range(panel.pieces)]
-            parts = [jobs[begin:end] for begin, end in pairwise(ends)]
-            enter(parts)
-            enter([[job._replace(second=1) for job in part[::-1]] for part in parts])  # what was read last is near
+        panels = sorted(panels, key=lambda each: each[1].pieces == 1)
+        rounds, whole, board = list[list[list[Job]]](), list[Job](), 0
+        for number, (task, panel) in enumerate(panels):
+            jobs = [Job(task, *panel[:6], number, i, panel.pieces, 0, board) for i in range(panel.pieces)]
+            if panel.pieces > 1:
+                first = _shares(jobs, threads)
+                # what was read last is still near
+                rounds += [first, [[job._replace(second=1) for job in share[::-1]] for share in first]]
+            else:
+                whole += jobs
             board += panel.board
-        whole = [each for each in panels if each[1].pieces == 1]
-        size = sum(panel.rows * panel.length for _, panel in whole)
-        last: list[list[Job]] = [[] for _ in range(threads)]
-        for n, (task, panel) in enumerate(whole, len(cut_up)):
-            own = panel.rows * panel.length
-            last[(2 * done + own) * threads // (2 * size)].append(Job(task, *panel[:6], n, 0, 1, 0, 0))
-            done += own
-        enter([sorted(share, key=lambda job: -job.rows * job.length) for share in last])
-        table = np.array(rows, dtype=np.int64).reshape(-1, WIDTH)
-        return cls(table, np.array(shares, np.int64), int(table[:, 5].max(initial=1)), len(panels), board)
+        rounds.append([sorted(share, key=lambda job: -job.size) for share in _shares(whole, threads)])
+        rows = np.array([job for shares in rounds for share in shares for job in share], np.int64).reshape(-1, WIDTH)
+        counts = np.array([[0, *map(len, shares)] for shares in rounds])
+        begins = np.cumsum(counts.ravel()).reshape(counts.shape)
+        return cls(rows, begins, int(rows[:, 5].max(initial=1)), len(panels), board)
 
     @property
     def threads(self) -> int:
@@ -180,6 +172,20 @@ class Jobs:
         rows = self.rows.copy()
         rows[:, 0] = places[rows[:, 0]]
         return replace(self, rows=rows)
+
+
+def _shares(jobs: list[Job], threads: int) -> list[list[Job]]:
+    """The jobs of each thread, about as many entries for each, side by side.
+
+    They are the same in each step and about the same in each pass: what a thread left in its cache may be as far from
+    the others as main memory.
+    """
+    shares: list[list[Job]] = [[] for _ in range(threads)]
+    done, size = 0, sum(job.size for job in jobs)
+    for job in jobs:
+        shares[(2 * done + job.size) * threads // (2 * size)].append(job)
+        done += job.size
+    return shares
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from .jobs import RESULT, SHARED, SUMS
 from .memory import load, look, opened, pause, pointer, store, take
 from .newton import sharp
 from .recipes import ENOUGH, SOUGHT
-from .shares import following, numbered, progress
+from .shares import next_job, numbered, progress
 from .subproblem import PASSES, listed, missed, refine, report, step, unpack
 
 FEW = 16
@@ -121,7 +121,7 @@ def panels(dtype, flags):
         own = memory.scratch + me * (OWN + SHARED + SUMS) * line
         to = columns(own, line, dtype)
         while True:
-            turn, n = following(turn, me, memory)
+            turn, n = next_job(turn, me, memory)
             if n < 0:
                 return
             job = listed(n, memory)

@@ -11,7 +11,7 @@ from numba import njit
 from .functions import STRICT, SUMS
 from .memory import load, opened, store
 from .recipes import ENOUGH, SOUGHT
-from .shares import following, numbered
+from .shares import next_job, numbered
 from .subproblem import PASSES, listed, missed, move, quotient, refine, report, step, unpack, weigh
 
 CHUNK = 4096
@@ -105,12 +105,12 @@ def runs(dtype, flags):
     def loop(table):
         memory = opened(table)
         me = numbered(memory)
-        turn, n = following(0, me, memory)
+        turn, n = next_job(0, me, memory)
         while n >= 0:
             job = listed(n, memory)
             at, k = unpack(job, memory, dtype, flags)
             found = neighbours(job.length // job.run, job.run, at, k, dtype, tolerance, flags)
             report(job.panel, *found, enough, memory)
-            turn, n = following(turn, me, memory)
+            turn, n = next_job(turn, me, memory)
 
     return loop

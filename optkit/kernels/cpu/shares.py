@@ -21,7 +21,7 @@ def numbered(memory):
 
 
 @njit(**STRICT)
-def following(turn, me, memory):
+def next_job(turn, me, memory):
     """(round, job) of what this thread does next, in this round or a later one; -1 for the job where none is left."""
     threads = memory.threads
     while turn < memory.rounds:
