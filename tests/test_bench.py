@@ -205,7 +205,8 @@ def test_a_table_of_steps() -> None:
 
 def test_tables_of_scaling() -> None:
     found = list(scaling.tables(replace(SMALL, optimizers=("RMDA",))))
-    assert [len(table.rows) for table in found] == [2, 2, 2, 2]
+    assert [len(table.rows) for table in found] == [2, 2, 2, 2, 2]
+    assert len({table.title for table in found}) == 5
     for table in found:
         costs = [quotient(table, f"{name}, ns", f"{FUSED}, ns") for name in (FOREACH, "RMDA")]
         assert [table.column(f"{name} / fused AdamW") for name in (FOREACH, "RMDA")] == [

@@ -33,15 +33,17 @@ LAYOUTS = {
 }
 REFERENCE = 1_000_000  # what costs per parameter are compared with
 COPY = "copy"
-UNIT = "Nanoseconds for each parameter, with caches that hold nothing of it, as after a pass through a model."
+UNIT = "Nanoseconds for each parameter"
+COLD = "with caches that hold nothing of it, as after a pass through a model"
 
 
 def tables(settings: Settings) -> Iterator[Table]:
-    """Four; quick: with fewer and smaller cases."""
-    settings = replace(settings, effort=replace(settings.effort, cold=True))
+    """Five; quick: with fewer and smaller cases."""
     small = settings.quick
     some = [name for name in settings.optimizers if name in SCALED] or settings.optimizers
-    yield of_sizes(PARAMETERS[:2] if small else PARAMETERS, some, settings)
+    for cold in (False, True):
+        settings = replace(settings, effort=replace(settings.effort, cold=cold))
+        yield of_sizes(PARAMETERS[:2] if small else PARAMETERS, some, settings)
     cases = [(n, of_groups(n, LARGE // (64 if small else 1))) for n in GROUP_SIZES[: 2 if small else None]]
     text = f"One matrix of {cases[0][1][0].size:,} entries; a group is a column."
     yield _table("entries of a group", text, cases, some, settings)
@@ -79,9 +81,10 @@ def of_sizes(sizes: Sequence[int], optimizers: Sequence[str], settings: Settings
     ratios = [[own / fused for own, fused in zip(costs[name], costs[FUSED], strict=True)] for name in names[1:]]
     columns = [Column("parameters", ",d"), *(Column(f"{name}, ns", ".2f") for name in costs)]
     columns += [Column(f"{name} / fused AdamW", ".2f", " ×") for name in names[1:]]
-    text = f"Matrices of {SIDE:,} rows; a group is a column. The sizes take turns, too. {UNIT}{_flatness(sizes, costs)}"
+    title, when = ("cold caches", COLD) if settings.effort.cold else ("steps in a row", "of steps in a row")
+    text = f"Matrices of {SIDE:,} rows; a group is a column. The sizes take turns, too. {UNIT}, {when}."
     lines = zip(sizes, *costs.values(), *ratios, strict=True)
-    return Table("Time against parameters", text, tuple(columns), tuple(lines))
+    return Table(f"Time against parameters, {title}", text + _flatness(sizes, costs), tuple(columns), tuple(lines))
 
 
 def _table(
@@ -93,7 +96,7 @@ def _table(
     columns = [Column(what, ",d"), *(Column(f"{name}, ns", ".2f") for name in names)]
     columns += [Column(f"{name} / fused AdamW", ".2f", " ×") for name in names if name != FUSED]
     lines = [(case, *map(_cost, some), *(one.ratio for one in some if one.optimizer != FUSED)) for case, some in rows]
-    return Table(f"Time against {what}", f"{text} {UNIT}", tuple(columns), tuple(lines))
+    return Table(f"Time against {what}", f"{text} {UNIT}, {COLD}.", tuple(columns), tuple(lines))
 
 
 def _cost(one: Measured) -> float:
