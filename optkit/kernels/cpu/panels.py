@@ -5,8 +5,8 @@ equation at the theta of the last step; a step in theta for each group follows; 
 and writes the average. As long as theta moves little, that is exact (see newton.py). Else the moments are taken again,
 of all columns or of the few groups that are not settled.
 
-A panel may be cut into pieces, of some rows each, for several threads: the jobs of the first pass come before those of
-the second in the list. Whoever ends the last of the first solves for theta, while those of the second wait.
+A panel may be cut into pieces, of some rows each, for several threads: each pass over them is a round of jobs. Whoever
+ends the last of the first solves for theta, while those of the second wait.
 """
 
 # mypy: disable-error-code="no-untyped-def"
