@@ -201,15 +201,20 @@ def test_each_thread_does_its_own_share_and_then_what_others_leave(
         pytest.skip("needs OpenMP: elsewhere threads have the numbers as they come")
     arrays = Arrays.of(torch.float32, [[0] * 7], 1)
     work = Work(lambda dtype, flags: noting, stretches((6 * STRETCH,), 2), arrays, None)
-    for _ in range(3):
+    seen = []
+    for _ in range(10):  # on a busy machine one may be late, and the other helps
         work.results[:] = 0
         work()
-        did = work.results[:, 0].tolist()
-        assert did == [1, 1, 1, 2, 2, 2] if team else set(did) == {1, 2}
+        seen.append(work.results[:, 0].tolist())
+    assert [1, 1, 1, 2, 2, 2] in seen if team else all(set(did) <= {1, 2} for did in seen)
     monkeypatch.setattr(running, "everywhere", lambda function, data, _: function(data))  # one of the two is not there
     work.results[:] = 0
     work()
     assert len(set(work.results[:, 0])) == 1 and work.results[0, 0] > 0
+    work.results[:] = 0
+    monkeypatch.setattr(running, "everywhere", lambda function, data, _: [threads.everywhere(function, data, 5)])
+    work()  # some more than there are numbers have nothing to do
+    assert set(work.results[:, 0]) <= {1, 2}
 
 
 @pytest.mark.parametrize("number", ["getpid", "rand", None])
@@ -403,6 +408,7 @@ def test_no_job_waits_for_one_of_its_own_round_and_shares_are_fair(several: list
     began: dict[int, list[tuple[int, int]]] = {}
     for number, begins in enumerate(shares):
         own = [rows[i:j] for i, j in zip(begins, begins[1:], strict=False)]
+        assert number + 3 >= len(shares) or begins[-1] - begins[0] >= jobs.threads
         assert len({job.second for share in own for job in share}) <= 1
         sizes = [[job.size for job in share] for share in own]
         most, total = max(map(max, filter(None, sizes)), default=0), sum(map(sum, sizes))

@@ -41,9 +41,9 @@ def tables(settings: Settings) -> Iterator[Table]:
     """Five; quick: with fewer and smaller cases."""
     small = settings.quick
     some = [name for name in settings.optimizers if name in SCALED] or settings.optimizers
-    for cold in (False, True):
-        settings = replace(settings, effort=replace(settings.effort, cold=cold))
-        yield of_sizes(PARAMETERS[:2] if small else PARAMETERS, some, settings)
+    warm, settings = (replace(settings, effort=replace(settings.effort, cold=cold)) for cold in (False, True))
+    for each in (warm, settings):
+        yield of_sizes(PARAMETERS[:2] if small else PARAMETERS, some, each)
     cases = [(n, of_groups(n, LARGE // (64 if small else 1))) for n in GROUP_SIZES[: 2 if small else None]]
     text = f"One matrix of {cases[0][1][0].size:,} entries; a group is a column."
     yield _table("entries of a group", text, cases, some, settings)

@@ -24,7 +24,7 @@ SHARED, SUMS = 2, 5
 """Lines of a board, where the pieces of a panel meet: for all of them, and for each."""
 FOUND, APART = 0, 8
 """Places of the counters: of what the caller looks for, and how far those lie apart that several threads often ask for,
-each in a line of the cache: one for each number of a thread, one for each share of jobs, and one for each panel."""
+each in a line of the cache: one for each number of a thread, one for each share of a round, and one for each panel."""
 
 
 class Geometry(NamedTuple):
@@ -108,8 +108,8 @@ class Job(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Entries of the panel."""
-        return self.rows * self.length
+        """Entries, about."""
+        return self.rows * self.length // self.pieces
 
 
 WIDTH, TENSOR, PENALTY, PLAN, RESULT = len(Job._fields), 8, 3, 12, 3
@@ -133,32 +133,39 @@ class Jobs:
 
     @classmethod
     def of(cls, panels: list[tuple[int, Panel]], threads: int) -> Jobs:
-        """A round for each pass over a panel in pieces, then one for all whole panels.
+        """Two rounds, one for each pass, for as many panels in pieces as give each thread a piece; and so on, and one
+        for all whole panels at the end.
 
         panels: with the place of the tensor in the list.
         """
         threads = max(1, min(threads, sum(panel.pieces for _, panel in panels)))
         panels = sorted(panels, key=lambda each: each[1].pieces == 1)
-        rounds, whole, board = list[list[list[Job]]](), list[Job](), 0
+        together, whole, board = [list[Job]()], list[Job](), 0
         for number, (task, panel) in enumerate(panels):
-            jobs = [Job(task, *panel[:6], number, i, panel.pieces, 0, board) for i in range(panel.pieces)]
-            if panel.pieces > 1:
-                first = _shares(jobs, threads)
-                # what was read last is still near
-                rounds += [first, [[job._replace(second=1) for job in share[::-1]] for share in first]]
-            else:
-                whole += jobs
+            if panel.pieces > 1 and len(together[-1]) >= threads:
+                together.append([])
+            some = together[-1] if panel.pieces > 1 else whole
+            some += [Job(task, *panel[:6], number, i, panel.pieces, 0, board) for i in range(panel.pieces)]
             board += panel.board
+        rounds = list[list[list[Job]]]()
+        for first in (_shares(jobs, threads) for jobs in together if jobs):
+            # what was read last is still near
+            rounds += [first, [[job._replace(second=1) for job in share[::-1]] for share in first]]
         rounds.append([sorted(share, key=lambda job: -job.size) for share in _shares(whole, threads)])
         rows = np.array([job for shares in rounds for share in shares for job in share], np.int64).reshape(-1, WIDTH)
         counts = np.array([[0, *map(len, shares)] for shares in rounds])
-        begins = np.cumsum(counts.ravel()).reshape(counts.shape)
+        begins = np.cumsum(counts.ravel(), dtype=np.int64).reshape(counts.shape)
         return cls(rows, begins, int(rows[:, 5].max(initial=1)), len(panels), board)
 
     @property
     def threads(self) -> int:
-        """For how many they are, at most."""
+        """How many have a share."""
         return self.shares.shape[1] - 1
+
+    @property
+    def counters(self) -> int:
+        """How many places the counters have, see APART."""
+        return APART * (1 + self.threads + len(self.shares) * self.threads + self.panels)
 
     @property
     def tasks(self) -> np.ndarray:
@@ -175,7 +182,7 @@ class Jobs:
 
 
 def _shares(jobs: list[Job], threads: int) -> list[list[Job]]:
-    """The jobs of each thread, about as many entries for each, side by side.
+    """The jobs of each thread, about as many entries for each, side by side; none of the jobs is empty.
 
     They are the same in each step and about the same in each pass: what a thread left in its cache may be as far from
     the others as main memory.

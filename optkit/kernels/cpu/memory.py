@@ -166,7 +166,7 @@ def opened(table: Any) -> Any:
 
 @_intrinsic
 def called(typingctx: Any, address: Any) -> Any:
-    """What the function of no arguments at this address returns, a C int."""
+    """What the C function of no arguments at this address returns, an int."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.IntType(32), [])

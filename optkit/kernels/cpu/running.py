@@ -12,7 +12,7 @@ from torch import Tensor
 from optkit.kernels.base import Task
 
 from .caching import compiled
-from .jobs import APART, FOUND, PENALTY, PLAN, RESULT, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
+from .jobs import FOUND, PENALTY, PLAN, RESULT, SHARED, SUMS, TENSOR, Geometry, Jobs, cut, stretches
 from .recipes import ENOUGH, Flags
 from .threads import FUNCTION, everywhere, number
 
@@ -56,7 +56,7 @@ class Work:
     def __init__(self, make: Callable[..., Any], jobs: Jobs, arrays: Arrays, flags: Flags | None) -> None:
         self._threads, rounds = jobs.threads, len(jobs.shares)
         self._tasks, self.results = jobs.tasks, np.zeros((jobs.panels, RESULT))
-        self._counters = np.zeros(APART * (1 + (1 + rounds) * jobs.threads + jobs.panels), np.int64)
+        self._counters = np.zeros(jobs.counters, np.int64)
         lines = 0
         if flags is not None and flags.grouped is True:
             from .columns import OWN

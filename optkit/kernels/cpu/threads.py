@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache, lru_cache
 from typing import Any
 
@@ -61,9 +61,11 @@ def everywhere(function: Any, data: int, threads: int) -> None:
     if parallel is not None:
         parallel(function, data, threads, 0)
         return
-    others = [_pool(threads - 1).submit(function, data) for _ in range(threads - 1)]
+    others: list[Future[None]] = []
     interruption: KeyboardInterrupt | None = None  # which has to wait, for the others go on in the caller's arrays
     try:
+        for _ in range(threads - 1):
+            others.append(_pool(threads - 1).submit(function, data))
         function(data)
     except KeyboardInterrupt as error:
         interruption = error
