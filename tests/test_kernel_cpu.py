@@ -259,6 +259,22 @@ def test_an_interruption_waits_for_all_threads(seconds: float, monkeypatch: pyte
     assert counters.tolist() == [2, 2]
 
 
+def test_an_interruption_between_submissions_waits_for_those_that_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else their threads would take part in the next run."""
+    monkeypatch.setattr(threads, "_team", lambda: None)
+    pool, ended = threads._pool(2), list[bool]()
+
+    def work(_: Any) -> None:
+        time.sleep(0.2)
+        ended.append(True)
+
+    submissions = mock.Mock(side_effect=[pool.submit(work, 0), KeyboardInterrupt])
+    monkeypatch.setattr(pool, "submit", submissions)
+    with pytest.raises(KeyboardInterrupt):
+        threads.everywhere(threads.FUNCTION(work), 0, 3)
+    assert ended == [True]
+
+
 def test_the_team_is_the_one_that_torch_uses() -> None:
     """Where it is another, torch's threads compete with ours for the cores."""
     if sys.platform != "linux":
