@@ -273,6 +273,8 @@ def test_an_interruption_between_submissions_waits_for_those_that_were_made(monk
     with pytest.raises(KeyboardInterrupt):
         threads.everywhere(threads.FUNCTION(work), 0, 3)
     assert ended == [True]
+    pool.shutdown()  # the error's frames may keep it
+    threads._pool.cache_clear()
 
 
 def test_the_team_is_the_one_that_torch_uses() -> None:
